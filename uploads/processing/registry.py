@@ -1,0 +1,127 @@
+"""Which processor takes which content type, and what one file of its kind may cost.
+
+A registry is a dictionary, kind -> dotted path, imported on first use. Three sources, the first wins:
+the setting UPLOADS_PROCESSORS (handed in as `extra`), entry points of the group "wharfinger.processors",
+and BUILTIN below. It never imports to answer `kinds()`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import cast
+
+from uploads.processing.base import Limits, Processor
+
+GROUP = "wharfinger.processors"
+DEFAULT = "default"
+
+BUILTIN: dict[str, str] = {
+    "image": "uploads.processing.processors.image",
+    "pdf": "uploads.processing.processors.pdf",
+    "table": "uploads.processing.processors.table",
+    "archive": "uploads.processing.processors.archive",
+    "text": "uploads.processing.processors.text",
+    DEFAULT: "uploads.processing.processors.default",
+}
+
+_KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
+_FIELDS = {one.name: type(getattr(Limits(), one.name)) for one in fields(Limits)}
+
+
+class Registry:
+    """The processors of one installation. `extra` is kind -> "package.module" or "package.module:object".
+
+    Raises ValueError for a kind or a path that cannot be one.
+    """
+
+    def __init__(self, extra: Mapping[str, str]) -> None:
+        paths = {str(kind): str(path) for kind, path in extra.items()}
+        for point in entry_points(group=GROUP):
+            paths.setdefault(point.name, point.value)
+        for kind, path in paths.items():
+            if not _KIND.fullmatch(kind):
+                raise ValueError(f"{kind!r} cannot be a kind of file: use a-z, 0-9, - and _.")
+            if not _PATH.fullmatch(path):
+                raise ValueError(f"Processor {kind}={path!r}: not a path such as package.module.")
+        self._paths = paths | {kind: path for kind, path in BUILTIN.items() if kind not in paths}
+        self._loaded: dict[str, Processor] = {}
+
+    def kinds(self) -> tuple[str, ...]:
+        """All kinds, in the order in which they are asked; nothing is imported."""
+        return (*(kind for kind in self._paths if kind != DEFAULT), DEFAULT)
+
+    def preload(self) -> None:
+        """Import every processor. Raises ImportError, with a sentence naming the first broken one."""
+        for kind in self.kinds():
+            self.get(kind)
+
+    def get(self, kind: str) -> Processor:
+        """The processor of a kind, imported now if it was not yet. Raises KeyError, ImportError."""
+        if kind not in self._loaded:
+            self._loaded[kind] = _load(kind, self._paths[kind])
+        return self._loaded[kind]
+
+    def for_type(self, content_type: str) -> tuple[str, Processor]:
+        """(kind, processor) for a content type; an exact type beats "image/*", nothing means default."""
+        wanted = content_type.partition(";")[0].strip().lower()
+        family = wanted.partition("/")[0] + "/*"
+        for pattern in (wanted, family):
+            for kind in self.kinds():
+                if pattern in self.get(kind).TYPES:
+                    return kind, self.get(kind)
+        return DEFAULT, self.get(DEFAULT)
+
+    def limits(self, kind: str, overrides: Mapping[str, Mapping[str, object]]) -> Limits:
+        """What a file of this kind may cost: the processor's LIMITS, then overrides["*"], then [kind].
+
+        Raises ValueError, naming it, for an unknown kind or field, or a value that is no positive number.
+        """
+        for name in (kind, *overrides):
+            if name != "*" and name not in self._paths:
+                known = ", ".join(self.kinds())
+                raise ValueError(f"Limits for {name!r}: there is no such kind of file (there are {known}).")
+        limits = getattr(self.get(kind), "LIMITS", Limits())
+        for name in ("*", kind):
+            limits = replace(limits, **_checked(name, overrides.get(name, {})))
+        return limits
+
+
+def _load(kind: str, path: str) -> Processor:
+    module, _, attribute = path.partition(":")
+    try:
+        found: object = import_module(module)
+        for name in filter(None, attribute.split(".")):
+            found = getattr(found, name)
+    except Exception as error:  # a stranger's module may raise anything
+        reason = f"{type(error).__name__}: {error}"
+        raise ImportError(f"Processor {kind}={path} cannot be imported ({reason}).") from error
+    types = getattr(found, "TYPES", None)
+    if not isinstance(types, tuple | list) or not all(isinstance(one, str) for one in types):
+        raise ImportError(f"Processor {kind}={path} has no TYPES, a tuple of content types.")
+    if not callable(getattr(found, "process", None)):
+        raise ImportError(f"Processor {kind}={path} has no function process(job).")
+    if not isinstance(getattr(found, "LIMITS", Limits()), Limits):
+        raise ImportError(f"Processor {kind}={path} has LIMITS that are no uploads.processing.base.Limits.")
+    return cast(Processor, found)
+
+
+def _checked(kind: str, override: Mapping[str, object]) -> dict[str, int | float]:
+    result: dict[str, int | float] = {}
+    if not isinstance(override, Mapping):
+        raise ValueError(f"Limits for {kind!r} must be an object of names and numbers.")
+    for name, value in override.items():
+        if name not in _FIELDS:
+            known = ", ".join(_FIELDS)
+            raise ValueError(f"Limits for {kind!r}: there is no limit {name!r} (there are {known}).")
+        whole = _FIELDS[name] is int
+        right = isinstance(value, int) if whole else isinstance(value, int | float)
+        if isinstance(value, bool) or not right or not 0 < cast(float, value) < float("inf"):
+            number = "a whole number" if whole else "a number"
+            raise ValueError(f"Limits for {kind!r}: {name} must be {number} above 0, not {value!r}.")
+        result[name] = cast(float, value)
+    return result
