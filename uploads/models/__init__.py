@@ -1,0 +1,22 @@
+"""What is remembered."""
+
+from uploads.models.artifact import Artifact
+from uploads.models.attempt import Attempt, Outcome
+from uploads.models.error import ErrorRecord
+from uploads.models.job import ACTIVE, TERMINAL, JobQuerySet, State, UploadJob
+from uploads.models.node import Node
+from uploads.models.token import ApiToken
+
+__all__ = [
+    "ACTIVE",
+    "TERMINAL",
+    "ApiToken",
+    "Artifact",
+    "Attempt",
+    "ErrorRecord",
+    "JobQuerySet",
+    "Node",
+    "Outcome",
+    "State",
+    "UploadJob",
+]

@@ -1,0 +1,1 @@
+"""Logs and metrics: the second thing, beside the codes, that every room may use."""
