@@ -7,6 +7,7 @@ Takes one PDF; gives its version, pages and their sizes in points, metadata, the
 from __future__ import annotations
 
 import codecs
+import ctypes
 import io
 import math
 import os
@@ -124,12 +125,24 @@ def _summary(job: Context, document: pdfium.PdfDocument) -> dict[str, Json]:
 
 
 def _metadata(document: pdfium.PdfDocument) -> dict[str, Json]:
-    found: dict[str, Json] = {
-        key.lower(): clean_text(document.get_metadata_value(key), 500) for key in _METADATA
-    }
+    found: dict[str, Json] = {key.lower(): clean_text(_entry(document, key), 500) for key in _METADATA}
     for name, key in _DATES.items():
-        found[name] = _date(document.get_metadata_value(key))
+        found[name] = _date(_entry(document, key))
     return {name: value for name, value in found.items() if value}
+
+
+def _entry(document: pdfium.PdfDocument, key: str) -> str:
+    """Return an entry of the information dictionary as it is; "" when absent or over a mebibyte.
+
+    Not `get_metadata_value`, which raises UnicodeDecodeError for a lone surrogate.
+    """
+    name = key.encode()
+    size = pdfium_c.FPDF_GetMetaText(document, name, None, 0)
+    if not 2 < size <= MIB:
+        return ""
+    buffer = ctypes.create_string_buffer(size)
+    pdfium_c.FPDF_GetMetaText(document, name, buffer, size)
+    return bytes(buffer[: size - 2]).decode("utf-16-le", "replace")
 
 
 def _date(raw: str) -> str:
