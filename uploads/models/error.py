@@ -56,9 +56,7 @@ class ErrorRecord(models.Model):
             models.Index(fields=["code", "-occurred_at"], name="error_by_code"),
             models.Index(fields=["-occurred_at"], name="error_open", condition=Q(resolved_at__isnull=True)),
         )
-        constraints = (
-            models.UniqueConstraint(fields=["job_uuid", "attempt"], name="error_once_an_attempt"),
-        )
+        constraints = (models.UniqueConstraint(fields=["job_uuid", "attempt"], name="error_once_an_attempt"),)
         permissions = (
             ("retry_errorrecord", "Can retry the job of an error record"),
             ("resolve_errorrecord", "Can resolve and reopen an error record"),
@@ -66,6 +64,20 @@ class ErrorRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.filename}"
+
+    @property
+    def advice(self) -> str:
+        """What the uploader may do about it."""
+        return FAILURE_CODES[self.code].uploader_advice
+
+    @property
+    def operator_advice(self) -> str:
+        return FAILURE_CODES[self.code].operator_advice
+
+    @property
+    def retryable(self) -> bool:
+        """Whether running the same bytes again could end differently."""
+        return not FAILURE_CODES[self.code].files_own_fault and self.code != "file_missing"
 
     @property
     def is_resolved(self) -> bool:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from uploads.models.error import ErrorRecord
 
 
 class State(models.TextChoices):
@@ -137,9 +143,25 @@ class UploadJob(models.Model):
             ("cancel_uploadjob", "Can cancel an upload job"),
         )
 
+    last_errors: list[ErrorRecord]  # filled by with_story()
+
     def __str__(self) -> str:
         return self.filename
 
     @property
     def is_terminal(self) -> bool:
         return self.state in TERMINAL
+
+    @property
+    def next_attempt_at(self) -> datetime | None:
+        """When the next attempt is due, for a job that waits after a failed one."""
+        return self.run_after if self.state == State.QUEUED and self.attempt else None
+
+    @property
+    def last_error(self) -> ErrorRecord | None:
+        """The error record of the latest attempt, unless the job went on to succeed or run anew."""
+        if self.state not in (State.FAILED, State.QUEUED, State.CANCELLED):
+            return None
+        if not hasattr(self, "last_errors"):
+            self.last_errors = list(self.errors.filter(attempt=self.attempt))
+        return self.last_errors[0] if self.last_errors else None

@@ -1,0 +1,78 @@
+"""The heartbeat of a running attempt: a thread of the worker beside the main thread that waits for the child.
+
+It renews the lease, writes progress, and learns that the attempt is not ours any more (cancelled,
+deleted, lost) or that the node is stopping; then it makes `stop_fd` readable, which ends the child.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import DatabaseError, connections
+
+from uploads.jobs import lifecycle, stopping
+from uploads.models import UploadJob
+from uploads.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+log = get_logger(__name__)
+
+LOOK_EVERY = 1.0  # a cancelled job's child is gone within 2 s
+RENEW_EVERY = 5.0
+
+
+class Heartbeat:
+    """Use as a context manager around the child's run. `reason` tells why it asked for a stop, else ""."""
+
+    def __init__(self, job_id: UUID, attempt: int) -> None:
+        self.job_id, self.attempt = job_id, attempt
+        self.reason = ""
+        self.stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._progress: dict[str, Any] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        os.close(self.stop_fd)
+
+    def progress(self, percent: float, note: str) -> None:
+        """Remember how far the child is; written with the next beat, so that a busy child costs no commits."""
+        self._progress = {"progress": int(percent), "note": note}
+
+    def _run(self) -> None:
+        renewed = time.monotonic()
+        try:
+            while not self._ended.wait(LOOK_EVERY):
+                if stopping.grace_is_over():
+                    return self._stop("stopping")
+                try:
+                    if self._progress or time.monotonic() - renewed >= RENEW_EVERY:
+                        progress, self._progress = self._progress, {}
+                        ours = lifecycle.renew(self.job_id, self.attempt, **progress)
+                        renewed = time.monotonic() if ours else renewed
+                    else:
+                        ours = UploadJob.objects.running(self.attempt).filter(pk=self.job_id).exists()
+                except DatabaseError as wrong:
+                    log.warning("heartbeat.missed", job=str(self.job_id), reason=str(wrong))
+                    connections.close_all()
+                    ours = time.monotonic() - renewed < settings.UPLOADS_LEASE_SECONDS
+                if not ours:
+                    return self._stop("lost")
+        finally:
+            connections.close_all()
+
+    def _stop(self, reason: str) -> None:
+        self.reason = reason
+        os.eventfd_write(self.stop_fd, 1)

@@ -1,0 +1,271 @@
+"""The verbs: what may happen to a job, one function and one guarded UPDATE each.
+
+Verbs called by machines return whether the row moved: a second delivery, or being too late, is normal.
+Verbs called by people raise Refused. Times are the database's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from uploads.codes import Refused
+from uploads.jobs import budgets, capacity, queue
+from uploads.jobs.identity import Worker
+from uploads.jobs.report import FailureReport
+from uploads.models import Artifact, Attempt, ErrorRecord, Outcome, State, UploadJob
+from uploads.storage import disk
+from uploads.storage.durable import StorageUnavailable
+from uploads.telemetry import metrics
+from uploads.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from uploads.processing.sandbox import Done, Usage
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A file whose bytes are durable under `job_id`; `opened` where its row exists as receiving."""
+
+    job_id: UUID
+    filename: str
+    declared_type: str
+    size: int
+    sha256: str
+    opened: bool = False
+
+
+def open_upload(owner_id: int, filename: str, declared_type: str, size: int) -> UUID:
+    """Announce an upload of `size` bytes: a receiving row, which reserves its share. Raises Refused."""
+    with transaction.atomic():
+        capacity.check(owner_id, 1, size)
+        job = UploadJob.objects.create(
+            id=uuid4(), owner_id=owner_id, filename=filename, declared_type=declared_type, size=size,
+            state=State.RECEIVING,
+        )  # fmt: skip
+    log.info("job.opened", job=str(job.pk), size=size)
+    return job.pk
+
+
+def accept(owner_id: int, files: Sequence[Landed]) -> list[UploadJob]:
+    """Queue whole files, all in one commit. Raises Refused where there is no room, or one was cancelled."""
+    fresh = [file for file in files if not file.opened]
+    with transaction.atomic():
+        if fresh:
+            capacity.check(owner_id, len(fresh), sum(file.size for file in fresh))
+        for file in files:
+            if file.opened:
+                moved = UploadJob.objects.receiving().filter(pk=file.job_id).update(
+                    state=State.QUEUED, size=file.size, sha256=file.sha256,
+                    queued_at=Now(), run_after=Now(), woken_at=Now(),
+                )  # fmt: skip
+                if not moved:
+                    raise Refused("wrong_state", "The upload was cancelled meanwhile.")
+        UploadJob.objects.bulk_create(
+            UploadJob(
+                id=file.job_id, owner_id=owner_id, filename=file.filename, declared_type=file.declared_type,
+                size=file.size, sha256=file.sha256, state=State.QUEUED,
+                queued_at=Now(), run_after=Now(), woken_at=Now(),
+            )
+            for file in fresh
+        )  # fmt: skip
+        for file in files:
+            queue.wake(file.job_id)
+        rows = UploadJob.objects.with_story().in_bulk([file.job_id for file in files])
+    for file in files:
+        log.info("job.accepted", job=str(file.job_id), size=file.size, sha256=file.sha256)
+    return [rows[file.job_id] for file in files]
+
+
+def abandon(job_id: UUID) -> bool:
+    """Remove an upload that was cut, row and bytes."""
+    gone, _rows = UploadJob.objects.receiving().filter(pk=job_id).delete()
+    if gone:
+        log.info("job.abandoned", job=str(job_id))
+    return bool(gone)
+
+
+def start(job_id: UUID, worker: Worker) -> UploadJob | None:
+    """Begin the next attempt of a queued and due job; None where it is not, or somebody was faster."""
+    with transaction.atomic():
+        moved = UploadJob.objects.due().filter(pk=job_id).update(
+            state=State.RUNNING, attempt=F("attempt") + 1, progress=0, note="", run_after=None,
+            started_at=Now(), lease_until=Now() + timedelta(seconds=settings.UPLOADS_LEASE_SECONDS),
+        )  # fmt: skip
+        if not moved:
+            return None
+        job = UploadJob.objects.get(pk=job_id)
+        Attempt.objects.create(
+            job_id=job_id, number=job.attempt, node_id=worker.node, worker=worker.name, pid=worker.pid,
+            pid_started=worker.started, started_at=job.started_at,
+        )  # fmt: skip
+    log.info("attempt.started", job=str(job_id), attempt=job.attempt)
+    return job
+
+
+def renew(job_id: UUID, attempt: int, **progress: Any) -> bool:
+    """Renew the lease of a running attempt, with its progress; False once the attempt is not its own."""
+    lease = Now() + timedelta(seconds=settings.UPLOADS_LEASE_SECONDS)
+    rows = UploadJob.objects.running(attempt).filter(pk=job_id)
+    return bool(rows.update(lease_until=lease, **progress))
+
+
+def succeed(job_id: UUID, attempt: int, done: Done) -> bool:
+    """Commit result, artifacts and state together, if the attempt is still the current one."""
+    with transaction.atomic():
+        moved = UploadJob.objects.running(attempt).filter(pk=job_id).update(
+            state=State.SUCCEEDED, progress=100, note="", lease_until=None, finished_at=Now(),
+            result=done.result, kind=done.kind, content_type=done.content_type,
+            contradiction=done.contradiction,
+        )  # fmt: skip
+        if not moved:
+            return False
+        _finish(job_id, attempt, Outcome.SUCCEEDED, done.usage)
+        Artifact.objects.bulk_create(
+            Artifact(
+                job_id=job_id, attempt=attempt, name=one.name, content_type=one.content_type, size=one.size
+            )
+            for one in done.artifacts
+        )
+    metrics.ATTEMPT_SECONDS.labels(done.kind, "succeeded").observe(done.usage.wall_seconds)
+    log.info("attempt.succeeded", job=str(job_id), attempt=attempt, kind=done.kind)
+    return True
+
+
+def fail(report: FailureReport) -> bool:
+    """Record a failed attempt: an error record, and the job failed or queued again as its budget decides."""
+    job_id, attempt = report.job_id, report.attempt
+    with transaction.atomic():
+        running = UploadJob.objects.running(attempt).filter(pk=job_id)
+        job = running.select_for_update().first()
+        if job is None:
+            return False
+        before = ErrorRecord.objects.filter(job_uuid=job_id, code=report.code, attempt__gt=job.budget_from)
+        delay = budgets.delay_after(report.code, before.count() + 1)
+        learned = {"kind": report.kind or job.kind, "content_type": report.content_type or job.content_type}
+        if delay is None:
+            moved = running.update(
+                state=State.FAILED, note="", lease_until=None, finished_at=Now(), **learned
+            )
+        else:
+            due = Now() + timedelta(seconds=delay)
+            moved = running.update(
+                state=State.QUEUED, progress=0, note="", lease_until=None,
+                queued_at=Now(), run_after=due, woken_at=Now(), **learned,
+            )  # fmt: skip
+        if not moved:
+            return False
+        ErrorRecord.objects.create(
+            job_id=job_id, job_uuid=job_id, attempt=attempt, code=report.code, message=report.message,
+            detail=report.detail, exception_type=report.exception_type, traceback=report.traceback,
+            worker=report.worker, will_retry=delay is not None, filename=job.filename, sha256=job.sha256,
+            size=job.size, owner_id=job.owner_id, occurred_at=Now(), **learned,
+        )  # fmt: skip
+        _finish(job_id, attempt, Outcome.FAILED, report)
+        if delay is not None:
+            queue.wake(job_id, delay)
+    metrics.FAILURES.labels(report.code).inc()
+    metrics.ATTEMPT_SECONDS.labels(learned["kind"], report.code).observe(report.wall_seconds or 0)
+    log.warning(
+        "attempt.failed", job=str(job_id), attempt=attempt, code=report.code, again_in=delay,
+        reason=report.message,
+    )  # fmt: skip
+    return True
+
+
+def release(job_id: UUID, attempt: int) -> bool:
+    """Give a running job back unharmed: no error, no budget spent; the number of attempts never falls."""
+    with transaction.atomic():
+        moved = UploadJob.objects.running(attempt).filter(pk=job_id).update(
+            state=State.QUEUED, progress=0, note="", lease_until=None,
+            queued_at=Now(), run_after=Now(), woken_at=Now(),
+        )  # fmt: skip
+        if moved:
+            _finish(job_id, attempt, Outcome.RELEASED)
+            queue.wake(job_id)
+    return bool(moved)
+
+
+def cancel(job_id: UUID) -> None:
+    """Stop a job that is not finished. Raises Refused where it is, or where there is none."""
+    with transaction.atomic():
+        job = _locked(job_id)
+        moved = (
+            UploadJob.objects.active()
+            .filter(pk=job_id, state=job.state)
+            .update(state=State.CANCELLED, note="", lease_until=None, run_after=None, finished_at=Now())
+        )
+        if not moved:
+            raise Refused("wrong_state", f"The job is {job.get_state_display()}; there is nothing to cancel.")
+        if job.state == State.RUNNING:
+            _finish(job_id, job.attempt, Outcome.CANCELLED)
+        if job.state == State.RECEIVING:
+            transaction.on_commit(lambda: _remove_bytes(job_id))
+    log.info("job.cancelled", job=str(job_id))
+
+
+def retry(job_id: UUID) -> None:
+    """Queue a failed or cancelled job again with fresh budgets. Raises Refused where that can't be."""
+    with transaction.atomic():
+        job = _locked(job_id)
+        if job.state not in (State.FAILED, State.CANCELLED):
+            raise Refused(
+                "wrong_state",
+                f"The job is {job.get_state_display()}; only failed and cancelled jobs are retried.",
+            )
+        if not disk.file_path(job_id).is_file():
+            raise Refused("wrong_state", "The file of this job is not here any more. Send it again.")
+        moved = UploadJob.objects.filter(pk=job_id, state=job.state).update(
+            state=State.QUEUED, progress=0, note="", finished_at=None, budget_from=F("attempt"),
+            queued_at=Now(), run_after=Now(), woken_at=Now(),
+        )  # fmt: skip
+        if not moved:
+            raise Refused("wrong_state", "Somebody else has just moved this job.")
+        queue.wake(job_id)
+    log.info("job.retried", job=str(job_id))
+
+
+def delete(job_id: UUID) -> None:
+    """Remove a job in any state; its files go after the commit, its error records stay. Raises Refused."""
+    with transaction.atomic():
+        _locked(job_id).delete()
+        transaction.on_commit(lambda: _remove_bytes(job_id))
+    log.info("job.deleted", job=str(job_id))
+
+
+def _locked(job_id: UUID) -> UploadJob:
+    job = UploadJob.objects.select_for_update().filter(pk=job_id).first()
+    if job is None:
+        raise Refused("not_found", "There is no such job.")
+    return job
+
+
+def _finish(job_id: UUID, attempt: int, outcome: Outcome, usage: Usage | FailureReport | None = None) -> None:
+    spent: dict[str, Any] = {}
+    if usage is not None:
+        peak = usage.peak_memory if isinstance(usage, FailureReport) else usage.peak_memory_bytes
+        spent = {
+            "peak_memory": peak, "cpu_seconds": usage.cpu_seconds, "wall_seconds": usage.wall_seconds,
+            "bytes_written": usage.bytes_written,
+        }  # fmt: skip
+    Attempt.objects.filter(job_id=job_id, number=attempt, outcome="").update(
+        outcome=outcome, finished_at=Now(), **spent
+    )
+
+
+def _remove_bytes(job_id: UUID) -> None:
+    try:
+        disk.remove_job(job_id)
+    except StorageUnavailable as wrong:
+        # The row is gone and stays so; the sweep finds files without one.
+        log.error("storage.removal_failed", job=str(job_id), reason=str(wrong))

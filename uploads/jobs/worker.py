@@ -1,0 +1,136 @@
+"""The task function: one attempt at one job, in a worker of the cluster."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django_q.exceptions import TimeoutException
+
+from uploads.jobs import lifecycle, queue, stopping
+from uploads.jobs.heartbeat import Heartbeat
+from uploads.jobs.identity import this_worker
+from uploads.jobs.report import AttemptFailed, FailureReport
+from uploads.processing.sandbox import Done, Failed, Sandbox, SandboxConfig, Stopped
+from uploads.storage import disk
+from uploads.storage.durable import StorageUnavailable
+from uploads.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from uploads.models import UploadJob
+
+log = get_logger(__name__)
+_sandbox: Sandbox | None = None
+
+
+def warm_up(**_signal: Any) -> None:
+    """Start this worker's sandbox before its first job; called when django-q2 has spawned the worker."""
+    sandbox()
+
+
+def sandbox() -> Sandbox:
+    """This process's sandbox, started from its main thread (the zygote dies with the thread that starts it)."""
+    global _sandbox
+    if _sandbox is None:
+        _sandbox = Sandbox(
+            SandboxConfig(
+                processors=settings.UPLOADS_PROCESSORS,
+                limits=settings.UPLOADS_LIMITS,
+                allowed_types=settings.UPLOADS_ALLOWED_TYPES,
+            )
+        )
+        _sandbox.start()
+        if _sandbox.missing_fences:
+            log.warning("sandbox.fences_missing", missing=list(_sandbox.missing_fences))
+    return _sandbox
+
+
+def work(job_id: str) -> None:
+    """Run the next attempt of a job, if it is due. Raises AttemptFailed, which the failure hook records."""
+    uid = UUID(job_id)
+    if stopping.asked():
+        queue.wake(uid)  # prefetched behind the stop: somebody else's now
+        return
+    job = lifecycle.start(uid, this_worker())
+    if job is None:
+        log.info("attempt.not_due", job=job_id)
+        return
+    with structlog.contextvars.bound_contextvars(job=job_id, attempt=job.attempt):
+        kept = False
+        try:
+            kept = _attempt(job)
+        except AttemptFailed:
+            raise
+        except TimeoutException as wrong:
+            raise _failed(
+                job, "timed_out", "Working on the file took longer than is allowed.", wrong
+            ) from wrong
+        except FileNotFoundError as wrong:
+            raise _failed(job, "file_missing", "The stored file of this job is gone.", wrong) from wrong
+        except StorageUnavailable as wrong:
+            raise _failed(job, "storage_unavailable", "Our storage did not answer.", wrong) from wrong
+        except Exception as wrong:  # any bug of ours becomes a recorded failure
+            raise _failed(
+                job, "internal_error", "Something went wrong on our side while working on the file.", wrong
+            ) from wrong
+        finally:
+            _clear(job, kept=kept)
+
+
+def _attempt(job: UploadJob) -> bool:
+    """Open the file in the sandbox and commit what comes of it; whether its artifacts are to stay."""
+    path = disk.file_path(job.pk)
+    if not path.is_file():
+        raise FileNotFoundError(str(path.name))
+    artifacts = disk.open_attempt(job.pk, job.attempt)
+    with Heartbeat(job.pk, job.attempt) as heartbeat:
+        outcome = sandbox().run(
+            path, job.filename, artifacts, on_progress=heartbeat.progress, stop_fd=heartbeat.stop_fd
+        )
+    match outcome:
+        case Done():
+            if outcome.artifacts:
+                disk.close_attempt(job.pk, job.attempt, keep=True)
+            moved = lifecycle.succeed(job.pk, job.attempt, outcome)
+            if not moved:
+                log.info("attempt.fenced_off")
+            return moved and bool(outcome.artifacts)
+        case Failed():
+            raise AttemptFailed(_report(job, outcome))
+        case Stopped():
+            if heartbeat.reason == "stopping":
+                lifecycle.release(job.pk, job.attempt)
+            log.info("attempt.stopped", reason=heartbeat.reason)
+            return False
+
+
+def _clear(job: UploadJob, *, kept: bool) -> None:
+    """Remove what an attempt leaves that did not win."""
+    if not kept:
+        try:
+            disk.close_attempt(job.pk, job.attempt, keep=False)
+        except StorageUnavailable as wrong:
+            log.error("storage.removal_failed", reason=str(wrong))
+
+
+def _report(job: UploadJob, failed: Failed) -> FailureReport:
+    return FailureReport(
+        job=str(job.pk), attempt=job.attempt, code=failed.code, message=failed.message, detail=failed.detail,
+        exception_type=failed.exception_type, traceback=failed.traceback, kind=failed.kind,
+        content_type=failed.content_type, worker=this_worker().name,
+        peak_memory=failed.usage.peak_memory_bytes, cpu_seconds=failed.usage.cpu_seconds,
+        wall_seconds=failed.usage.wall_seconds, bytes_written=failed.usage.bytes_written,
+    )  # fmt: skip
+
+
+def _failed(job: UploadJob, code: str, message: str, wrong: BaseException) -> AttemptFailed:
+    return AttemptFailed(
+        FailureReport(
+            job=str(job.pk), attempt=job.attempt, code=code, message=message, detail=str(wrong),
+            exception_type=type(wrong).__qualname__, traceback="".join(traceback.format_exception(wrong)),
+            worker=this_worker().name,
+        )
+    )  # fmt: skip

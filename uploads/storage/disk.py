@@ -1,0 +1,185 @@
+"""Local disk. `spool/<job>` while bytes come in, `files/<xx>/<job>` once whole, `artifacts/<xx>/<job>/<attempt>/`.
+
+All three lie under DATA_DIR on one file system, so that keeping a file is a rename and each byte is
+written once. Every function takes a job's id; none takes a name from outside but an artifact's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.conf import settings
+
+from uploads.storage.durable import make_directory, storage_errors, sync_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ARTIFACT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}\Z")
+
+
+def spool_directory() -> Path:
+    return Path(settings.DATA_DIR) / "spool"
+
+
+def files_directory() -> Path:
+    return Path(settings.DATA_DIR) / "files"
+
+
+def artifacts_directory() -> Path:
+    return Path(settings.DATA_DIR) / "artifacts"
+
+
+def spool_path(job_id: UUID) -> Path:
+    return spool_directory() / str(job_id)
+
+
+def file_path(job_id: UUID) -> Path:
+    """Where a kept file lives; two hex digits fan out, so that no directory grows past a 256th."""
+    return files_directory() / job_id.hex[:2] / str(job_id)
+
+
+def attempt_directory(job_id: UUID, attempt: int) -> Path:
+    return artifacts_directory() / job_id.hex[:2] / str(job_id) / str(attempt)
+
+
+def artifact_path(job_id: UUID, attempt: int, name: str) -> Path:
+    """Where an artifact lives. Raises ValueError for a name no processor may give."""
+    if not _ARTIFACT_NAME.match(name):
+        raise ValueError(f"{name!r} is not an artifact name")
+    return attempt_directory(job_id, attempt) / name
+
+
+class Incoming:
+    """A file on its way in: written once into the spool, hashed meanwhile, then kept or discarded.
+
+    Raises StorageUnavailable where the disk does not do as asked, FileNotFoundError from `keep` where
+    somebody (a cancel, a delete) removed the spooled bytes meanwhile.
+    """
+
+    def __init__(self, job_id: UUID) -> None:
+        self.job_id = job_id
+        self.size = 0
+        self._hash = hashlib.sha256()
+        self._path = spool_path(job_id)
+        with storage_errors():
+            try:
+                self._handle = self._create()
+            except FileNotFoundError:
+                make_directory(self._path.parent)
+                self._handle = self._create()
+
+    def _create(self) -> int:
+        return os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._hash.update(data)
+        view = memoryview(data)
+        with storage_errors():
+            while view:
+                written = os.write(self._handle, view)
+                self.size += written
+                view = view[written:]
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def keep(self) -> None:
+        """Make the bytes durable under their final name; only then may anybody be told so."""
+        final = file_path(self.job_id)
+        with storage_errors():
+            try:
+                os.fsync(self._handle)
+            finally:
+                self._close()
+            make_directory(final.parent)
+            os.rename(self._path, final)
+            sync_directory(final.parent)
+
+    def discard(self) -> None:
+        """Forget the bytes, wherever they are by now. Safe to call twice."""
+        self._close()
+        with storage_errors():
+            self._path.unlink(missing_ok=True)
+            file_path(self.job_id).unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._handle >= 0:
+            handle, self._handle = self._handle, -1
+            os.close(handle)
+
+
+def remove_job(job_id: UUID) -> None:
+    """Remove all bytes of a job: spooled, kept and derived. What is gone already is fine."""
+    derived = artifacts_directory() / job_id.hex[:2] / str(job_id)
+    with storage_errors():
+        spool_path(job_id).unlink(missing_ok=True)
+        file_path(job_id).unlink(missing_ok=True)
+        if derived.exists():
+            shutil.rmtree(derived)
+
+
+def open_attempt(job_id: UUID, attempt: int) -> Path:
+    """An empty directory for the artifacts of one attempt."""
+    path = attempt_directory(job_id, attempt)
+    with storage_errors():
+        if path.exists():
+            shutil.rmtree(path)
+        path.mkdir(mode=0o700, parents=True)
+    return path
+
+
+def close_attempt(job_id: UUID, attempt: int, *, keep: bool) -> None:
+    """After an attempt: keep its artifacts' directory durably, or remove it with its empty parent."""
+    path = attempt_directory(job_id, attempt)
+    with storage_errors():
+        if keep:
+            sync_directory(path.parent)
+            sync_directory(path.parent.parent)
+            return
+        if path.exists():
+            shutil.rmtree(path)
+        try:
+            path.parent.rmdir()
+        except OSError:
+            return  # another attempt's artifacts are there, or it has gone
+
+
+def older_attempts(job_id: UUID, winner: int) -> Iterator[int]:
+    """Numbers of attempts other than the winner that still have a directory."""
+    parent = attempt_directory(job_id, winner).parent
+    if parent.is_dir():
+        for entry in os.scandir(parent):
+            if entry.name.isdigit() and int(entry.name) != winner:
+                yield int(entry.name)
+
+
+def free_bytes() -> int:
+    """Bytes of disk that we may still use."""
+    with storage_errors():
+        stat = os.statvfs(settings.DATA_DIR)
+    return stat.f_bavail * stat.f_frsize
+
+
+def spooled_bytes(job_id: UUID) -> int:
+    """Bytes of an incoming file that are on disk already."""
+    try:
+        return spool_path(job_id).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def writable() -> bool:
+    """Whether storage takes a file now; for /readyz. Raises StorageUnavailable where it does not."""
+    probe = Path(settings.DATA_DIR) / f".probe-{os.getpid()}"
+    with storage_errors():
+        probe.write_bytes(b"")
+        probe.unlink(missing_ok=True)
+    return True
