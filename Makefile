@@ -1,0 +1,77 @@
+# make run    install into .venv, migrate, make the first admin, start web and cluster
+# make test   everything pytest knows      make check   everything that reads the code
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+RUNTIME := $(VENV)/.requirements
+DEV := $(VENV)/.requirements-dev
+
+# What a site behind a TLS proxy would set; the values are for `manage.py check` alone.
+PRODUCTION := DEBUG=false HTTPS=true ALLOWED_HOSTS=uploads.example.org \
+	CSRF_TRUSTED_ORIGINS=https://uploads.example.org DATA_DIR=$(VENV)/check \
+	SECRET_KEY=0123456789-only-for-make-check-abcdefghijklmnopqrstuvwxyz-ABCDEFGH
+PIP := $(PY) -m pip --disable-pip-version-check --quiet install
+COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
+
+.DEFAULT_GOAL := run
+.PHONY: run test check lint types house templates migrations deploy demo bench requirements clean
+
+run: $(RUNTIME)
+	@exec $(PY) manage.py up --with-parent
+
+test: $(DEV)
+	@$(PY) -m pytest -q $(ARGS)
+
+check: lint types house templates migrations deploy
+
+lint: $(DEV)
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/ruff format --quiet --check .
+
+types: $(DEV)
+	@DATA_DIR=$(VENV)/check $(VENV)/bin/mypy --no-error-summary
+
+house: $(DEV)
+	@DATA_DIR=$(VENV)/check $(VENV)/bin/lint-imports --no-logo > $(VENV)/house.log || { cat $(VENV)/house.log; false; }
+
+templates: $(DEV)
+	@find templates uploads -name '*.html' -o -name 'templates' -prune -name '*.txt' | xargs -r $(VENV)/bin/djade --target-version 5.2 --check
+
+migrations: $(DEV)
+	@DATA_DIR=$(VENV)/check $(PY) manage.py makemigrations --check --dry-run > $(VENV)/migrations.log \
+		|| { cat $(VENV)/migrations.log; false; }
+
+deploy: $(DEV)
+	@$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING > $(VENV)/deploy.log \
+		|| { cat $(VENV)/deploy.log; false; }
+
+demo: $(RUNTIME)
+	@$(PY) manage.py demo $(ARGS)
+
+bench: $(RUNTIME)
+	@$(PY) -m benchmarks $(ARGS)
+
+# The sources are requirements*.in; uv is one of the dev tools.
+requirements: $(DEV)
+	@$(COMPILE) requirements.in -o requirements.txt
+	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
+
+clean:
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis test-results staticfiles
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=…")'
+	@$(PYTHON) -m venv $(VENV)
+
+# A stamp is renewed only after an install that succeeded.
+$(RUNTIME): requirements.txt | $(PY)
+	@echo "Installing what Wharfinger runs on …"
+	@$(PIP) --require-hashes --requirement requirements.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt $(RUNTIME)
+	@echo "Installing what the checks and tests need …"
+	@$(PIP) --require-hashes --requirement requirements-dev.txt
+	@touch $@
