@@ -142,7 +142,7 @@ def _entry(document: pdfium.PdfDocument, key: str) -> str:
         return ""
     buffer = ctypes.create_string_buffer(size)
     pdfium_c.FPDF_GetMetaText(document, name, buffer, size)
-    return bytes(buffer[: size - 2]).decode("utf-16-le", "replace")
+    return buffer.raw[: size - 2].decode("utf-16-le", "replace")
 
 
 def _date(raw: str) -> str:
