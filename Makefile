@@ -36,7 +36,7 @@ house: $(DEV)
 	@DATA_DIR=$(VENV)/check $(VENV)/bin/lint-imports --no-logo > $(VENV)/house.log || { cat $(VENV)/house.log; false; }
 
 templates: $(DEV)
-	@find templates uploads -name '*.html' -o -name 'templates' -prune -name '*.txt' | xargs -r $(VENV)/bin/djade --target-version 5.2 --check
+	@find templates uploads -name '*.html' | xargs -r $(VENV)/bin/djade --target-version 5.2 --check
 
 migrations: $(DEV)
 	@DATA_DIR=$(VENV)/check $(PY) manage.py makemigrations --check --dry-run > $(VENV)/migrations.log \

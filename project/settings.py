@@ -116,7 +116,6 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "uploads.intake.middleware.RequestLogMiddleware",
-    "uploads.intake.drain.DrainMiddleware",
     "uploads.web.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
