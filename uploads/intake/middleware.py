@@ -1,0 +1,49 @@
+"""One log line and one measurement a request."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+import structlog
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from uploads.telemetry import metrics
+from uploads.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_QUIET = ("/healthz", "/readyz", "/metrics", "/static/")
+
+
+class RequestLogMiddleware:
+    """Binds a request id (a proxy's X-Request-ID, or one of ours) to all that is logged meanwhile."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if _REQUEST_ID.match(given) else uuid4().hex
+        began = time.monotonic()
+        with structlog.contextvars.bound_contextvars(request=request_id):
+            response = self.get_response(request)
+            spent = time.monotonic() - began
+            # The route, not the path: a label with ids would grow without end.
+            match = request.resolver_match
+            route = match.route if match else "-"
+            method = request.method if request.method in _METHODS else "other"
+            metrics.REQUESTS.labels(method, route, response.status_code).observe(spent)
+            say = log.debug if request.path.startswith(_QUIET) else log.info
+            say(
+                "request.answered", method=request.method, path=request.path[:500],
+                status=response.status_code, seconds=round(spent, 4),
+                user=getattr(getattr(request, "user", None), "pk", None),
+            )  # fmt: skip
+        response.headers["X-Request-ID"] = request_id
+        return response

@@ -136,8 +136,8 @@ class Watchdog:
         return cut
 
     def run(self, stop: threading.Event) -> None:
-        """Look every second until `stop` is set."""
-        while not stop.wait(TICK):
+        """Look every second, oftener for a shorter time-out, until `stop` is set."""
+        while not stop.wait(min(TICK, self.idle_timeout / 4)):
             self.look(time.monotonic())
 
 

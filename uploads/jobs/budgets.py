@@ -24,7 +24,7 @@ def table() -> dict[str, FailureCode]:
     for code, change in overrides.items():
         if code not in rows or not isinstance(change, dict) or not set(change) <= _FIELDS:
             raise ImproperlyConfigured(
-                f"UPLOADS_BUDGETS: {code!r} must be a failure code with any of budget, first_delay, delay_cap."
+                f"UPLOADS_BUDGETS: {code!r} must be a failure code with budget, first_delay or delay_cap."
             )
         if not all(isinstance(number, int | float) and number >= 0 for number in change.values()):
             raise ImproperlyConfigured(f"UPLOADS_BUDGETS: {code!r} must hold numbers of at least 0.")

@@ -1,4 +1,4 @@
-"""Back-pressure: whether there is room for more jobs. Asked before a body is read, and again at the commit."""
+"""Back-pressure: whether there is room for more jobs. Asked before a body is read and at the commit."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Heartbeat:
         os.close(self.stop_fd)
 
     def progress(self, percent: float, note: str) -> None:
-        """Remember how far the child is; written with the next beat, so that a busy child costs no commits."""
+        """Remember how far the child is; written with the next beat: a busy child costs no commits."""
         self._progress = {"progress": int(percent), "note": note}
 
     def _run(self) -> None:

@@ -45,12 +45,15 @@ class Landed:
     opened: bool = False
 
 
-def open_upload(owner_id: int, filename: str, declared_type: str, size: int) -> UUID:
+def open_upload(
+    owner_id: int, filename: str, declared_type: str, size: int, *, job_id: UUID | None = None
+) -> UUID:
     """Announce an upload of `size` bytes: a receiving row, which reserves its share. Raises Refused."""
     with transaction.atomic():
         capacity.check(owner_id, 1, size)
         job = UploadJob.objects.create(
-            id=uuid4(), owner_id=owner_id, filename=filename, declared_type=declared_type, size=size,
+            id=job_id or uuid4(), owner_id=owner_id, filename=filename, declared_type=declared_type,
+            size=size,
             state=State.RECEIVING,
         )  # fmt: skip
     log.info("job.opened", job=str(job.pk), size=size)
@@ -85,6 +88,11 @@ def accept(owner_id: int, files: Sequence[Landed]) -> list[UploadJob]:
     for file in files:
         log.info("job.accepted", job=str(file.job_id), size=file.size, sha256=file.sha256)
     return [rows[file.job_id] for file in files]
+
+
+def measure(job_id: UUID, size: int) -> bool:
+    """Correct the declared size of an upload whose bytes are all in: it reserves no more than those."""
+    return bool(UploadJob.objects.receiving().filter(pk=job_id).update(size=size))
 
 
 def abandon(job_id: UUID) -> bool:

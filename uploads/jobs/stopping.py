@@ -13,7 +13,7 @@ _asked_at = multiprocessing.get_context("fork").RawValue("d", 0.0)
 
 
 def ask() -> None:
-    """Begin to stop: no new starts, running attempts have UPLOADS_STOP_GRACE seconds. Safe in a signal handler."""
+    """Begin to stop: no new starts, UPLOADS_STOP_GRACE seconds for running attempts. Signal-safe."""
     if not _asked_at.value:
         _asked_at.value = time.monotonic()
 

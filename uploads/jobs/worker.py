@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -26,13 +26,8 @@ log = get_logger(__name__)
 _sandbox: Sandbox | None = None
 
 
-def warm_up(**_signal: Any) -> None:
-    """Start this worker's sandbox before its first job; called when django-q2 has spawned the worker."""
-    sandbox()
-
-
 def sandbox() -> Sandbox:
-    """This process's sandbox, started from its main thread (the zygote dies with the thread that starts it)."""
+    """This process's sandbox, started by its main thread: the zygote dies with the thread that starts it."""
     global _sandbox
     if _sandbox is None:
         _sandbox = Sandbox(

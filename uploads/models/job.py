@@ -119,7 +119,9 @@ class UploadJob(models.Model):
             models.CheckConstraint(name="job_progress_is_percent", condition=Q(progress__lte=100)),
             models.CheckConstraint(
                 name="job_running_iff_leased",
-                condition=Q(state="running", lease_until__isnull=False, started_at__isnull=False, attempt__gte=1)
+                condition=Q(
+                    state="running", lease_until__isnull=False, started_at__isnull=False, attempt__gte=1
+                )
                 | (~Q(state="running") & Q(lease_until__isnull=True)),
             ),
             models.CheckConstraint(

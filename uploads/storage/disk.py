@@ -1,4 +1,4 @@
-"""Local disk. `spool/<job>` while bytes come in, `files/<xx>/<job>` once whole, `artifacts/<xx>/<job>/<attempt>/`.
+"""Local disk: `spool/<job>` coming in, `files/<xx>/<job>` once whole, `artifacts/<xx>/<job>/<attempt>/`.
 
 All three lie under DATA_DIR on one file system, so that keeping a file is a rename and each byte is
 written once. Every function takes a job's id; none takes a name from outside but an artifact's.
@@ -100,7 +100,7 @@ class Incoming:
             finally:
                 self._close()
             make_directory(final.parent)
-            os.rename(self._path, final)
+            self._path.rename(final)
             sync_directory(final.parent)
 
     def discard(self) -> None:

@@ -1,0 +1,107 @@
+"""The files of one request on their way in: each byte is written to disk once, hashed on the way.
+
+Nothing is left behind by a request that is refused, cut or fails: neither bytes nor rows.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from uploads.codes import Refused
+from uploads.intake import limits
+from uploads.jobs import lifecycle
+from uploads.storage.disk import Incoming
+from uploads.storage.durable import StorageUnavailable
+from uploads.telemetry import metrics
+
+if TYPE_CHECKING:
+    from uploads.models import UploadJob
+
+SMALL = 8 << 20  # a plain upload larger than this is a row from its first byte
+
+
+@dataclass(slots=True)
+class Arrival:
+    """One file on its way in; `job_id` is its job's from the start."""
+
+    filename: str
+    declared_type: str
+    job_id: UUID
+    opened: bool
+    incoming: Incoming
+
+    @property
+    def landed(self) -> lifecycle.Landed:
+        return lifecycle.Landed(
+            self.job_id,
+            self.filename,
+            self.declared_type,
+            self.incoming.size,
+            self.incoming.sha256,
+            self.opened,
+        )
+
+
+@dataclass(slots=True)
+class Delivery:
+    """The files of one request: all of them are accepted in one commit, or none."""
+
+    owner_id: int
+    arrivals: list[Arrival] = field(default_factory=list)
+
+    def begin(self, filename: str, content_type: str, size: int, *, row: bool) -> Arrival:
+        """Begin a file of `size` bytes (at most); with `row` its job is there to see while it comes."""
+        declared = (content_type.partition(";")[0].strip().lower() or _guess(filename))[:127]
+        job_id = lifecycle.open_upload(self.owner_id, filename, declared, size) if row else uuid4()
+        limits.let_go_of_database()
+        try:
+            incoming = Incoming(job_id)
+        except StorageUnavailable:
+            if row:
+                lifecycle.abandon(job_id)
+            raise
+        self.arrivals.append(Arrival(filename, declared, job_id, row, incoming))
+        return self.arrivals[-1]
+
+    def accept(self, door: str) -> list[UploadJob]:
+        """Make all files durable, then queue them in one commit."""
+        for arrival in self.arrivals:
+            try:
+                arrival.incoming.keep()
+            except FileNotFoundError as wrong:
+                raise Refused("wrong_state", "The upload was cancelled meanwhile.") from wrong
+        jobs = lifecycle.accept(self.owner_id, [arrival.landed for arrival in self.arrivals])
+        metrics.UPLOADS.labels(door).inc(len(jobs))
+        metrics.UPLOAD_BYTES.labels(door).inc(sum(job.size for job in jobs))
+        return jobs
+
+    def abandon(self) -> None:
+        for arrival in self.arrivals:
+            arrival.incoming.discard()
+            if arrival.opened:
+                lifecycle.abandon(arrival.job_id)
+
+
+@contextmanager
+def delivery(owner_id: int) -> Iterator[Delivery]:
+    """A delivery that leaves nothing behind unless its block ends well. A full disk is Refused(disk_full)."""
+    files = Delivery(owner_id)
+    try:
+        yield files
+    except StorageUnavailable as wrong:
+        files.abandon()
+        raise Refused(
+            "disk_full" if wrong.full else "storage_unavailable", retry_after=None if wrong.full else 30
+        ) from wrong
+    except BaseException:
+        files.abandon()
+        raise
+
+
+def _guess(filename: str) -> str:
+    return mimetypes.guess_type(filename, strict=False)[0] or ""

@@ -1,0 +1,141 @@
+"""What is refused before a body is read: by headers, queue, quota, disk, and the threads at hand."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connections
+from django.http import HttpRequest
+
+from uploads.codes import Refused
+from uploads.jobs import capacity
+from uploads.models import UploadJob
+from uploads.storage import disk
+
+# RFC 9530 names a Byte Sequence of RFC 8941 a member of the dictionary: sha-256=:BASE64:
+_SHA256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:([A-Za-z0-9+/]*={0,2}):\s*(?=;|,|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What the headers say of a body: its length in bytes (None: chunked) and its SHA-256 in hex, or ""."""
+
+    length: int | None
+    sha256: str
+
+    @property
+    def most(self) -> int:
+        """The most bytes that may come, for what must be known beforehand."""
+        return settings.UPLOADS_MAX_SIZE if self.length is None else self.length
+
+
+def announced(request: HttpRequest, largest: int) -> Announced:
+    """Read the headers. Raises Refused: unsupported_encoding, length_required, too_large, invalid_request."""
+    headers = request.headers
+    if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise Refused("unsupported_encoding")
+    digest = _digest(headers.get("Content-Digest", ""))
+    given = headers.get("Content-Length", "")
+    if "Transfer-Encoding" in headers or not given:
+        if not digest:
+            # The end of a cut chunked body looks like any end: only a digest tells that it is whole.
+            raise Refused("length_required")
+        return Announced(None, digest)
+    if not (given.isascii() and given.isdigit()):
+        raise Refused("invalid_request", "Content-Length must be a whole number.")
+    length = int(given)
+    if length > largest:
+        raise Refused("too_large", f"{length} bytes are more than the {largest} accepted here.")
+    return Announced(length, digest)
+
+
+def _digest(header: str) -> str:
+    found = _SHA256.search(header)
+    if found is None:
+        return ""
+    try:
+        raw = base64.b64decode(found[1], validate=True)
+    except binascii.Error as wrong:
+        raise Refused("invalid_request", "The sha-256 of Content-Digest is not base64.") from wrong
+    if len(raw) != 32:
+        raise Refused("invalid_request", "The sha-256 of Content-Digest is not 32 bytes long.")
+    return raw.hex()
+
+
+def check_disk(size: int) -> None:
+    """Raise Refused(disk_full) where `size` more bytes, beside those promised, pass UPLOADS_MIN_FREE."""
+    with _promises:
+        small = _promised
+    promised = small + sum(
+        max(0, declared - disk.spooled_bytes(job_id))
+        for job_id, declared in UploadJob.objects.receiving().values_list("pk", "size")
+    )
+    if disk.free_bytes() - promised - size < settings.UPLOADS_MIN_FREE:
+        raise Refused("disk_full")
+
+
+_promises = threading.Lock()
+_promised = 0  # bytes of this process's bodies that no row reserves
+_slots: threading.BoundedSemaphore | None = None
+
+
+def _body_slots() -> threading.BoundedSemaphore:
+    global _slots
+    with _promises:
+        if _slots is None:
+            _slots = threading.BoundedSemaphore(max(1, settings.UPLOADS_WEB_THREADS * 3 // 4))
+        return _slots
+
+
+class Room:
+    """A place for a body: its bytes are promised by this process until a receiving row reserves them."""
+
+    def __init__(self, size: int) -> None:
+        self.size = 0
+        self._promise(size)
+
+    def reserved_by_row(self) -> None:
+        self._promise(-self.size)
+
+    def _promise(self, more: int) -> None:
+        global _promised
+        with _promises:
+            _promised += more
+            self.size += more
+
+
+@contextmanager
+def room_for_body(owner_id: int, size: int) -> Iterator[Room]:
+    """Hold a place for a body of at most `size` bytes: checks, then one of the threads that may read bodies.
+
+    At most three quarters of a web worker's threads read bodies, so that the rest answer. No database
+    connection is held inside. Raises Refused: queue_full, quota_exceeded, disk_full, too_busy.
+    """
+    slots = _body_slots()
+    if not slots.acquire(blocking=False):
+        raise Refused("too_busy", retry_after=5)
+    try:
+        capacity.check(owner_id, 1, size)
+        check_disk(size)
+        let_go_of_database()
+        room = Room(size)
+        try:
+            yield room
+        finally:
+            room.reserved_by_row()
+    finally:
+        slots.release()
+
+
+def let_go_of_database() -> None:
+    """Give this thread's connections back: a slow client must not hold one."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
