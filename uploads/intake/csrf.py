@@ -19,7 +19,7 @@ def check(request: HttpRequest, form_token: str = "") -> None:
     form = QueryDict(mutable=True)
     form["csrfmiddlewaretoken"] = form_token
     shown = copy.copy(request)
-    shown.POST = form
+    shown.POST = form  # type: ignore[assignment]  # mutable or not, it is only read
     middleware = CsrfViewMiddleware(_not_exempt)
     middleware.process_request(shown)
     if middleware.process_view(shown, _not_exempt, (), {}) is not None:

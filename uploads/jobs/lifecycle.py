@@ -115,7 +115,7 @@ def start(job_id: UUID, worker: Worker) -> UploadJob | None:
         job = UploadJob.objects.get(pk=job_id)
         Attempt.objects.create(
             job_id=job_id, number=job.attempt, node_id=worker.node, worker=worker.name, pid=worker.pid,
-            pid_started=worker.started, started_at=job.started_at,
+            pid_started=worker.started, started_at=job.started_at or Now(),
         )  # fmt: skip
     log.info("attempt.started", job=str(job_id), attempt=job.attempt)
     return job

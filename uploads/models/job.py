@@ -145,8 +145,6 @@ class UploadJob(models.Model):
             ("cancel_uploadjob", "Can cancel an upload job"),
         )
 
-    last_errors: list[ErrorRecord]  # filled by with_story()
-
     def __str__(self) -> str:
         return self.filename
 
@@ -164,6 +162,8 @@ class UploadJob(models.Model):
         """The error record of the latest attempt, unless the job went on to succeed or run anew."""
         if self.state not in (State.FAILED, State.QUEUED, State.CANCELLED):
             return None
-        if not hasattr(self, "last_errors"):
-            self.last_errors = list(self.errors.filter(attempt=self.attempt))
-        return self.last_errors[0] if self.last_errors else None
+        # with_story() has looked already, for all rows at once.
+        found: list[ErrorRecord] | None = getattr(self, "last_errors", None)
+        if found is None:
+            found = list(self.errors.filter(attempt=self.attempt))
+        return found[0] if found else None

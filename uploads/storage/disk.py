@@ -78,7 +78,7 @@ class Incoming:
     def _create(self) -> int:
         return os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         self._hash.update(data)
         view = memoryview(data)
         with storage_errors():
