@@ -1,0 +1,79 @@
+"""What the processes of a job use at this moment, read from /proc."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Sums over some processes: count, bytes of memory of their own, bytes written to disk and to anything.
+
+    `data_bytes` is the largest that a single process has under RLIMIT_DATA.
+    """
+
+    processes: int
+    memory_bytes: int
+    data_bytes: int
+    disk_bytes: int
+    written_bytes: int
+
+
+def take(pids: Iterable[int], shared_bytes: int) -> Census:
+    """Count these processes, of which each has `shared_bytes` in common with the zygote."""
+    count = memory = data = disk = written = 0
+    for pid in pids:
+        status = _fields(pid, "status")
+        if not status:
+            continue  # gone meanwhile
+        io = _fields(pid, "io")
+        count += 1
+        own = 1024 * (status.get("RssAnon", 0) + status.get("RssShmem", 0))
+        memory += max(0, own - shared_bytes)
+        data = max(data, 1024 * status.get("VmData", 0))
+        disk += io.get("write_bytes", 0)
+        written += io.get("wchar", 0)
+    return Census(count, memory, data, disk, written)
+
+
+def own_memory() -> tuple[int, int]:
+    """(anonymous bytes resident, bytes of data) of this process: what each child starts with."""
+    status = _fields(os.getpid(), "status")
+    return 1024 * (status.get("RssAnon", 0) + status.get("RssShmem", 0)), 1024 * status.get("VmData", 0)
+
+
+def all_but(pids: Iterable[int]) -> list[int]:
+    """Every process that /proc shows, less `pids`: inside a PID namespace of ours, all of the job's."""
+    mine = set(pids)
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in mine]
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below `pid`, nearest first; orphans are among them if it is a subreaper."""
+    found: list[int] = []
+    todo = [pid]
+    while todo:
+        parent = todo.pop()
+        try:
+            tasks = os.listdir(f"/proc/{parent}/task")
+            for task in tasks:
+                children = Path(f"/proc/{parent}/task/{task}/children").read_text().split()
+                found += map(int, children)
+                todo += map(int, children)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # gone meanwhile
+    return found
+
+
+def _fields(pid: int, name: str) -> dict[str, int]:
+    try:
+        text = Path(f"/proc/{pid}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return {}  # gone meanwhile, or a kernel without this file
+    pairs = (line.split()[:2] for line in text.splitlines())
+    return {pair[0].rstrip(":"): int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}

@@ -1,0 +1,58 @@
+"""Landlock: what this process may still touch, whatever its user may. Needs no privilege.
+
+Access bits and their versions: the kernel's Documentation/userspace-api/landlock.rst.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+
+from uploads.processing import kernel
+
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+_REMOVE_DIR, _REMOVE_FILE, _MAKE_DIR, _MAKE_REG = 1 << 4, 1 << 5, 1 << 7, 1 << 8
+_REFER, _TRUNCATE = 1 << 13, 1 << 14
+
+_READ = _EXECUTE | _READ_FILE | _READ_DIR
+# Neither links nor sockets, pipes or devices: an artifact is a regular file.
+_WRITE = _READ_FILE | _READ_DIR | _WRITE_FILE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG
+_OF_A_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
+
+# ABI -> how many file access bits it knows
+_BITS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+_TCP_BIND_AND_CONNECT, _ABSTRACT_SOCKETS_AND_SIGNALS = 3, 3
+
+
+def restrict(abi: int, readable: Iterable[str], path: str, artifacts: str) -> None:
+    """Allow reading `readable` and `path`, writing below `artifacts` and to /dev/null; nothing else.
+
+    Where the ABI has them: no TCP (4), no abstract sockets of, nor signals to, processes outside (6).
+    Raises OSError.
+    """
+    handled = (1 << _BITS.get(abi, 16)) - 1
+    network = _TCP_BIND_AND_CONNECT if abi >= 4 else 0
+    scopes = _ABSTRACT_SOCKETS_AND_SIGNALS if abi >= 6 else 0
+    ruleset = kernel.landlock_ruleset(handled, network, scopes, 24 if abi >= 6 else 16 if abi >= 4 else 8)
+    try:
+        for one in (*readable, path):
+            _allow(ruleset, one, _READ & handled)
+        _allow(ruleset, artifacts, (_WRITE | _REFER | _TRUNCATE) & handled)
+        _allow(ruleset, "/dev/null", (_READ | _WRITE_FILE) & handled)
+        kernel.landlock_restrict(ruleset)
+    finally:
+        os.close(ruleset)
+
+
+def _allow(ruleset: int, path: str, access: int) -> None:
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # a place that this machine does not have
+    try:
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            access &= _OF_A_FILE
+        kernel.landlock_allow(ruleset, access, fd)
+    finally:
+        os.close(fd)

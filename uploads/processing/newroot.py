@@ -1,0 +1,82 @@
+"""The file system a child sees: Python, its libraries, one file, one directory; all else is not there."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from uploads.processing import kernel
+
+FILE, ARTIFACTS = "/in/file", "/out"
+
+# Shared libraries and what they read: loader cache, magic numbers, types, fonts, time zones.
+SYSTEM = (
+    "/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib",
+    "/usr/share/file", "/usr/share/misc", "/usr/share/mime", "/usr/share/fonts", "/usr/share/fontconfig",
+    "/usr/share/zoneinfo", "/usr/local/share/fonts",
+    "/etc/ld.so.cache", "/etc/magic", "/etc/magic.mime", "/etc/mime.types", "/etc/fonts", "/etc/localtime",
+    "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom",
+)  # fmt: skip
+
+
+def readable_places(modules: Iterable[str]) -> tuple[str, ...]:
+    """What a child may read beside its file: SYSTEM, Python with its libraries, our code and `modules`.
+
+    `modules` are the names of imported modules whose top packages are wanted. Only what exists is named,
+    and nothing twice.
+    """
+    places = [*SYSTEM]
+    for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix):
+        places += [f"{prefix}/{one}" for one in ("lib", "lib64", "share", "pyvenv.cfg")]
+    places += [one for one in sys.path if one.rstrip("/").endswith(("site-packages", "dist-packages"))]
+    for name in ("uploads", *modules):
+        top = sys.modules.get(name.partition(".")[0])
+        source = getattr(top, "__file__", None)
+        if source is not None:
+            places.append(str(Path(source).parent) if hasattr(top, "__path__") else source)
+    return tuple(one for one in dict.fromkeys(map(os.path.abspath, places)) if Path(one).exists())
+
+
+def build(readable: Iterable[str]) -> None:
+    """Make a new mount namespace whose root is a read-only tmpfs showing `readable`. Raises OSError."""
+    kernel.unshare(kernel.CLONE_NEWNS)
+    targets = {place: os.path.realpath(place) for place in readable}
+    real: dict[str, int] = {}
+    for target in sorted(targets.values()):
+        if not _below(target, real):
+            real[target] = kernel.detached_mount(target)
+    # /proc is there on every machine, and all we need of it is already in hand.
+    kernel.mount("tmpfs", "/proc", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=1m")
+    os.chdir("/proc")
+    for target, fd in real.items():
+        inside = Path("." + target)
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            inside.mkdir()
+        else:
+            inside.touch()
+        kernel.attach_mount(fd, str(inside))
+        os.close(fd)
+    for place, target in targets.items():
+        if place != target and not _below(str(Path(place).parent), real) and not os.path.lexists("." + place):
+            Path("." + place).parent.mkdir(parents=True, exist_ok=True)
+            Path("." + place).symlink_to(target)
+    Path("./in").mkdir()
+    Path("." + FILE).touch()
+    Path("." + ARTIFACTS).mkdir()
+    kernel.make_read_only("/proc", kernel.MOUNT_ATTR_NOSUID)
+    kernel.pivot_root(".", ".")
+    kernel.unmount(".")
+    os.chdir("/")
+
+
+def open_to_all(place: str) -> bool:
+    """Whether any user may walk to `place`."""
+    return all(parent.stat().st_mode & 0o001 for parent in Path(os.path.realpath(place)).parents)
+
+
+def _below(path: str, tops: Iterable[str]) -> bool:
+    return any(path == top or path.startswith(top.rstrip("/") + "/") for top in tops)

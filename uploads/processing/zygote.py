@@ -1,0 +1,84 @@
+"""The zygote: a process without Django or secrets that has imported every processor, and forks a child a file.
+
+Started by `sandbox.Sandbox` as `python -I -c BOOTSTRAP descriptor parent sys.path`. Says HELLO when it is
+ready; ends when the worker's end of the socket closes or the worker dies.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from uploads.processing import census, jail, kernel, newroot, wire
+from uploads.processing.child import Rules
+from uploads.processing.registry import Registry
+from uploads.processing.warden import Warden, WorkerGone
+
+BOOTSTRAP = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
+    "from uploads.processing.zygote import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+)
+
+
+def main(fd: int, parent: int) -> NoReturn:
+    """Serve the worker `parent` on the socket `fd`; does not return."""
+    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)  # a stopping worker finishes its file, then closes the socket
+    kernel.die_with_parent(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    sys.dont_write_bytecode = True
+    with socket.socket(fileno=fd) as worker:
+        try:
+            _serve(worker)
+        except (WorkerGone, BrokenPipeError, ConnectionResetError):
+            os._exit(0)
+    os._exit(0)
+
+
+def _serve(worker: socket.socket) -> None:
+    number = os.getpid()
+    setup = _setup(worker)
+    isolated = jail.isolate(setup["without"])
+    kernel.become_subreaper()
+    registry = Registry(setup["processors"])
+    try:
+        registry.preload()
+        modules = [type_module(registry, kind) for kind in registry.kinds()]
+        for kind in registry.kinds():
+            registry.limits(kind, setup["limits"])
+    except (ImportError, ValueError) as error:
+        worker.sendall(wire.pack(wire.BROKEN, {"errno": None, "detail": str(error)}))
+        return
+    ours = jail.build(setup["without"], newroot.readable_places(modules), isolated=isolated, number=number)
+    gc.collect()
+    gc.freeze()
+    rules = Rules(registry, setup["limits"], tuple(setup["allowed_types"]), census.own_memory()[1])
+    hello: dict[str, wire.Json] = {
+        "missing": list(ours.missing),
+        "wall_seconds": rules.ceiling().wall_seconds,
+    }
+    warden = Warden(worker, rules, ours)
+    worker.sendall(wire.pack(wire.HELLO, hello))
+    warden.serve()
+
+
+def type_module(registry: Registry, kind: str) -> str:
+    """The name of the module that a kind's processor came from."""
+    processor = registry.get(kind)
+    return str(getattr(processor, "__name__", None) or getattr(processor, "__module__", ""))
+
+
+def _setup(worker: socket.socket) -> dict[str, wire.Json]:
+    frames = wire.Frames(wire.SETUP)
+    while True:
+        data = worker.recv(1 << 16)
+        if not data:
+            raise WorkerGone
+        for _, body in frames.feed(data):
+            return json.loads(body)
