@@ -1,0 +1,42 @@
+"""The cast: an owner, a colleague whose business the owner's files are not, an operator, and a token each."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+
+from uploads.models import ApiToken
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    return User.objects.create_user("owner", password="owner")
+
+
+@pytest.fixture
+def colleague(db: None) -> User:
+    return User.objects.create_user("colleague", password="colleague")
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    return User.objects.create_superuser("operator", password="operator")
+
+
+@pytest.fixture
+def owner_token(owner: User) -> str:
+    return ApiToken.issue(owner)[1]
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """The storage's directories, empty before and after."""
+    root = Path(settings.DATA_DIR)
+    yield root
+    for name in ("spool", "files", "artifacts"):
+        shutil.rmtree(root / name, ignore_errors=True)
