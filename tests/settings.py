@@ -12,7 +12,7 @@ os.environ.setdefault("SECRET_KEY", "for-tests-only-" + "x" * 50)
 os.environ.setdefault("LOG_LEVEL", "WARNING")
 
 from project.settings import *  # noqa: E402, F403  # after the environment is set
-from project.settings import DATABASES, DATA_DIR  # noqa: E402
+from project.settings import DATA_DIR, DATABASES  # noqa: E402
 
 # A real file, not a database in memory: threads and processes meet there as they do in production.
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):

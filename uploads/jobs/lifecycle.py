@@ -121,6 +121,13 @@ def start(job_id: UUID, worker: Worker) -> UploadJob | None:
     return job
 
 
+def seconds_until_due(job_id: UUID) -> float:
+    """How long a queued job still waits, by the database's clock; 0 where it does not."""
+    rows = UploadJob.objects.queued().filter(pk=job_id, run_after__gt=Now())
+    row = rows.annotate(now=Now()).values_list("run_after", "now").first()
+    return (row[0] - row[1]).total_seconds() if row and row[0] else 0.0
+
+
 def renew(job_id: UUID, attempt: int, **progress: Any) -> bool:
     """Renew the lease of a running attempt, with its progress; False once the attempt is not its own."""
     lease = Now() + timedelta(seconds=settings.UPLOADS_LEASE_SECONDS)

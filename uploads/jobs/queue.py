@@ -32,7 +32,8 @@ class DueBroker(ORM):
 
     def __init__(self, delay: float) -> None:
         super().__init__()
-        self.delay = timedelta(seconds=delay)
+        # The database's clock may count in milliseconds: never wake a moment before the job is due.
+        self.delay = timedelta(seconds=delay + 0.01)
 
     def enqueue(self, task: str) -> Any:
         row = OrmQ.objects.using(Conf.ORM).create(

@@ -51,7 +51,7 @@ def work(job_id: str) -> None:
         return
     job = lifecycle.start(uid, this_worker())
     if job is None:
-        log.info("attempt.not_due", job=job_id)
+        _wake_again_if_early(uid)
         return
     with structlog.contextvars.bound_contextvars(job=job_id, attempt=job.attempt):
         kept = False
@@ -73,6 +73,14 @@ def work(job_id: str) -> None:
             ) from wrong
         finally:
             _clear(job, kept=kept)
+
+
+def _wake_again_if_early(job_id: UUID) -> None:
+    """A wake-up before its time (two clocks) is sent again; one for a job that has moved on is spent."""
+    wait = lifecycle.seconds_until_due(job_id)
+    if wait:
+        queue.wake(job_id, wait)
+    log.info("attempt.not_due", job=str(job_id), again_in=wait)
 
 
 def _attempt(job: UploadJob) -> bool:
