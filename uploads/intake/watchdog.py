@@ -121,8 +121,7 @@ class Watchdog:
                     self.ports.add(port)
                 elif port in self.ports and (reading := read(sock)):
                     accepted[inode] = fd, reading
-        stopping = bool(self.ports) and not listening
-        idle_timeout = min(self.idle_timeout, STOPPING_TIMEOUT) if stopping else self.idle_timeout
+        idle_timeout = self.idle_timeout if listening else min(self.idle_timeout, STOPPING_TIMEOUT)
         self.watched = {
             inode: self.watched.get(inode) or Watched(reading, now)
             for inode, (_fd, reading) in accepted.items()
@@ -145,9 +144,10 @@ _starting = threading.Lock()
 _started_in = 0
 
 
-def start(idle_timeout: float, min_rate: float = 0) -> None:
+def start(idle_timeout: float, min_rate: float = 0, *, port: int | None = None) -> None:
     """Watch this process's connections from now on, in a daemon thread; a second call does nothing.
 
+    `port` is where it will listen, if that is known; other ports are found when it does.
     A process forked from this one has to call it again. Where the kernel keeps no counts (some sandboxes fill
     in zeros), a warning is logged and nothing is watched, since every live upload would look idle.
     """
@@ -159,7 +159,7 @@ def start(idle_timeout: float, min_rate: float = 0) -> None:
     if not kernel_counts():
         log.warning("watchdog.unavailable", detail="The kernel does not count a connection's bytes.")
         return
-    dog = Watchdog(idle_timeout, min_rate)
+    dog = Watchdog(idle_timeout, min_rate, set() if port is None else {port})
     threading.Thread(target=dog.run, args=(threading.Event(),), name="watchdog", daemon=True).start()
 
 

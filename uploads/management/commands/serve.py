@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import resource
 import socket
 from collections.abc import Callable
 from importlib import import_module
@@ -16,6 +17,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
+from granian.server.mp import MPServer
 
 from uploads.intake import watchdog
 from uploads.management.process import bind_forks, die_with
@@ -23,6 +25,8 @@ from uploads.management.process import bind_forks, die_with
 # A stop waits so long for requests in flight; a client that says nothing is cut much sooner (watchdog).
 KILL_TIMEOUT = 5
 BACKLOG = 1024
+# Open connections a worker takes; beyond them, clients wait in the backlog. Idle ones cost no thread.
+CONNECTIONS = 1024
 
 _main_pid = 0
 
@@ -35,40 +39,68 @@ class Command(BaseCommand):
         address = listen_address(settings.HOST, settings.PORT)
         # Loaded before the workers are forked: they share its memory, and a broken one fails here, once.
         import_module("project.wsgi")
+        server = web_server(
+            address,
+            settings.PORT,
+            workers=settings.UPLOADS_WEB_WORKERS,
+            threads=settings.UPLOADS_WEB_THREADS,
+            idle_timeout=settings.UPLOADS_IDLE_TIMEOUT,
+            logging_config=_logging(),
+        )
         _main_pid = os.getpid()
         bind_forks()  # Granian's workers survive a SIGKILL of its main process unless they are tied to it
-        threads = settings.UPLOADS_WEB_THREADS
-        Server(
-            "project.wsgi:application",
-            address=address,
-            port=settings.PORT,
-            interface=Interfaces.WSGI,
-            http=HTTPModes.http1,
-            websockets=False,
-            workers=settings.UPLOADS_WEB_WORKERS,
-            blocking_threads=threads,
-            # As many requests as threads; the rest wait in the backlog, where they cost nothing.
-            backpressure=threads,
-            backlog=BACKLOG,
-            http1_settings=HTTP1Settings(
-                header_read_timeout=int(min(settings.UPLOADS_IDLE_TIMEOUT, 60) * 1000)
-            ),
-            respawn_failed_workers=True,
-            respawn_interval=0.5,
-            workers_kill_timeout=KILL_TIMEOUT,
-            log_level=LogLevels.warning,
-            log_dictconfig=_logging(),
-            log_access=False,  # a middleware of ours writes one line a request
-        ).serve(target_loader=load_application, wrap_loader=False)
+        _raise_file_limit()
+        server.serve(target_loader=load_application, wrap_loader=False)
+
+
+def web_server(
+    address: str,
+    port: int,
+    *,
+    workers: int,
+    threads: int,
+    idle_timeout: float,
+    logging_config: dict[str, Any] | None = None,
+) -> MPServer:
+    """Granian as we run it, on an IP address: each worker with so many threads; `idle_timeout` in seconds."""
+    return Server(
+        "project.wsgi:application",
+        address=address,
+        port=port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=workers,
+        blocking_threads=threads,
+        backlog=BACKLOG,
+        backpressure=CONNECTIONS,
+        # Headers that trickle in are moving bytes to the watchdog; this bounds them as a whole.
+        http1_settings=HTTP1Settings(header_read_timeout=int(min(idle_timeout, 60) * 1000)),
+        respawn_failed_workers=True,
+        respawn_interval=0.5,
+        workers_kill_timeout=KILL_TIMEOUT,
+        log_level=LogLevels.warning,
+        log_dictconfig=logging_config,
+        log_access=False,  # a middleware of ours writes one line a request
+    )
 
 
 def load_application() -> Callable[..., Any]:
     """What each web worker runs: ties it to Granian's main process, starts its watchdog, gives the app."""
     if _main_pid:  # 0 where the worker was spawned, not forked
         die_with(_main_pid)
-    watchdog.start(settings.UPLOADS_IDLE_TIMEOUT, settings.UPLOADS_MIN_RATE)
+    watchdog.start(settings.UPLOADS_IDLE_TIMEOUT, settings.UPLOADS_MIN_RATE, port=settings.PORT)
     application: Callable[..., Any] = import_module("project.wsgi").application
     return application
+
+
+def _raise_file_limit() -> None:
+    """Let each worker have its connections and its files open: soft limits of 1024 are common."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * CONNECTIONS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def listen_address(host: str, port: int) -> str:
