@@ -1,0 +1,35 @@
+"""`manage.py qcluster`: the cluster under a supervisor of ours. It stands before django-q2's command."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from uploads.jobs import cluster
+from uploads.jobs.supervisor import Supervisor
+
+
+class Command(BaseCommand):
+    help = "Work on queued jobs until SIGTERM or SIGINT; a second signal kills at once."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--run-once", action="store_true", help="Run once and then stop.")
+        parser.add_argument(
+            "-n",
+            "--name",
+            dest="cluster_name",
+            help="Work on the queue of this name.",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["cluster_name"]:
+            cluster.name_queue(options["cluster_name"])
+        try:
+            status = Supervisor(run_once=options["run_once"]).run()
+        except DatabaseError as wrong:
+            raise CommandError(f"The database cannot be used: {' '.join(str(wrong).split())}") from wrong
+        sys.exit(status)
