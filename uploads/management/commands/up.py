@@ -16,6 +16,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections, transaction
 
+from uploads.jobs.supervisor import stop_seconds
 from uploads.management.commands.serve import KILL_TIMEOUT, listen_address
 from uploads.management.process import Child, StopSignals, die_with
 
@@ -44,7 +45,7 @@ class Command(BaseCommand):
             if signals.requested:
                 return
             web = Child("web server", ["serve"], grace=KILL_TIMEOUT + 3)
-            cluster = Child("cluster", ["qcluster"], grace=settings.UPLOADS_STOP_GRACE)
+            cluster = Child("cluster", ["qcluster"], grace=stop_seconds() + 1)
             try:
                 web.start()
                 cluster.start()
