@@ -42,15 +42,17 @@ def take(pids: Iterable[int], shared_bytes: int) -> Census:
 
 
 def own_memory() -> tuple[int, int]:
-    """(anonymous bytes resident, bytes of data) of this process: what each child starts with."""
+    """(bytes of data, bytes resident that are not of files) of this process: what each child starts with."""
     status = _fields(os.getpid(), "status")
-    return 1024 * (status.get("RssAnon", 0) + status.get("RssShmem", 0)), 1024 * status.get("VmData", 0)
+    return 1024 * status.get("VmData", 0), 1024 * (status.get("RssAnon", 0) + status.get("RssShmem", 0))
 
 
 def all_but(pids: Iterable[int]) -> list[int]:
     """Every process that /proc shows, less `pids`: inside a PID namespace of ours, all of the job's."""
     mine = set(pids)
-    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in mine]
+    return [
+        int(one.name) for one in Path("/proc").iterdir() if one.name.isdigit() and int(one.name) not in mine
+    ]
 
 
 def descendants(pid: int) -> list[int]:
@@ -60,9 +62,8 @@ def descendants(pid: int) -> list[int]:
     while todo:
         parent = todo.pop()
         try:
-            tasks = os.listdir(f"/proc/{parent}/task")
-            for task in tasks:
-                children = Path(f"/proc/{parent}/task/{task}/children").read_text().split()
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                children = (task / "children").read_text().split()
                 found += map(int, children)
                 todo += map(int, children)
         except (FileNotFoundError, ProcessLookupError):

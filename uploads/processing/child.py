@@ -22,11 +22,9 @@ from uploads.processing.detect import detect
 from uploads.processing.jail import set_limit
 from uploads.processing.registry import DEFAULT, Registry
 
-TRACEBACK_BYTES = 64 * 1024
 PROGRESS_SECONDS = 0.1
 # Left for telling about an out-of-memory error after it happened.
 HEADROOM_BYTES = 8 * MIB
-OUT_OF_MEMORY_STATUS = 77
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,8 @@ class Rules:
     registry: Registry
     overrides: Mapping[str, Mapping[str, float]]
     allowed_types: tuple[str, ...]
-    memory_baseline: int  # bytes of data that a child has before it does anything
+    memory_baseline: int  # bytes of data (as RLIMIT_DATA counts) that a child has before it does anything
+    resident_baseline: int  # and bytes of them in memory
 
     def limits(self, kind: str) -> Limits:
         """What one file of this kind may cost."""
@@ -73,7 +72,7 @@ def work(
             _more_memory()
             sender.send(wire.FAILED, failure(error))
     except MemoryError:
-        os._exit(OUT_OF_MEMORY_STATUS)
+        os._exit(wire.OUT_OF_MEMORY_STATUS)
     except BaseException:  # noqa: BLE001 - nothing may unwind into the zygote's loop
         os._exit(1)
     os._exit(0)
@@ -162,7 +161,7 @@ def failure(error: BaseException) -> bytes:
             "message": wire.clean_text(message)[:1000],
             "detail": wire.clean_text(detail)[:4000],
             "exception_type": f"{type(error).__module__}.{type(error).__qualname__}"[:200],
-            "traceback": wire.clean_text(trace)[-TRACEBACK_BYTES:],
+            "traceback": wire.clean_text(trace)[-wire.TRACEBACK_BYTES :],
         }
     )
 

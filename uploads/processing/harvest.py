@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import stat
@@ -10,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from uploads.processing.base import ArtifactFile, Json
+
+logger = logging.getLogger(__name__)
 
 MAX_ARTIFACTS = 1000
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
@@ -63,7 +66,7 @@ def clear(directory: Path, *, keep: Iterable[str] = ()) -> None:
             if not entry.is_dir(follow_symlinks=False):
                 Path(entry.path).unlink()
                 continue
-            os.chmod(entry.path, 0o700, follow_symlinks=os.chmod not in os.supports_follow_symlinks)
+            Path(entry.path).chmod(0o700)
             with os.scandir(entry.path) as inside:
                 inner = list(inside)
             for one in inner:
@@ -76,6 +79,16 @@ def clear(directory: Path, *, keep: Iterable[str] = ()) -> None:
                 else:
                     Path(one.path).unlink()
             Path(entry.path).rmdir()
+
+
+def discard(directory: Path) -> None:
+    """Clear `directory` after a run that failed; what resists is logged, and left to the sweep."""
+    try:
+        clear(directory)
+    except FileNotFoundError:
+        return  # deleted meanwhile, with its job
+    except OSError as error:
+        logger.warning("artifacts of a failed run stay behind in %s: %s", directory, error)
 
 
 def sync(directory: Path) -> None:

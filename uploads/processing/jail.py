@@ -1,4 +1,4 @@
-"""The rooms a child is locked into: a user, namespaces, and a file system that holds little else than its file.
+"""What a child is locked into: a user, namespaces, and a file system that holds little else than its file.
 
 Built once by the zygote (`build`), entered by each child (`Jail.enter`). What the kernel refuses is left
 out and named in `missing`.

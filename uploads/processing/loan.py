@@ -28,7 +28,7 @@ class Loan:
         self._undo: list[Callable[[], None]] = []
 
     def by_mount(self, idmap: Callable[[int, int], int] | None) -> None:
-        """Make two mounts for `attach`; `idmap` gives a user namespace that shows an owner's as the child's."""
+        """Make two mounts for `attach`; `idmap` maps an owner (user, group) to the child."""
         for place, flags in ((self.path, _FILE_FLAGS), (self.artifacts, _DIRECTORY_FLAGS)):
             fd = kernel.detached_mount(place)
             self._fds.append(fd)

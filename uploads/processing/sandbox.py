@@ -15,19 +15,26 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from uploads.processing import harvest, verdict, wire
-from uploads.processing.base import ArtifactFile, Json
+from uploads.processing.base import Json
 from uploads.processing.verdict import Done, Failed, Stopped, Usage
-from uploads.processing.zygote import BOOTSTRAP
 
 __all__ = ["Done", "Failed", "Sandbox", "SandboxConfig", "Stopped", "Usage"]
 
+# The zygote's program: its own sys.path, then its main function.
+BOOTSTRAP = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
+    "from uploads.processing.zygote import main; main(*map(int, sys.argv[1:]))"
+)
 START_SECONDS = 60.0
 # What the zygote may be late with an answer that it owes, before it is taken for dead.
 GRACE_SECONDS = 5.0
-STOP_SECONDS = 0.8
+STOP_SECONDS = 0.7
+# For a zygote to end by itself, and for the last of its children to be gone once it has.
+CLOSE_SECONDS, GONE_SECONDS = 0.3, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,10 @@ class _ZygoteGone(Exception):
     """The zygote has died or does not answer."""
 
 
+class _NoDirectory(Exception):
+    """The artifacts directory cannot be made."""
+
+
 class Sandbox:
     """One zygote, and one file at a time in a child of it. Not for use by several threads.
 
@@ -60,6 +71,7 @@ class Sandbox:
         self._config, self._without = config, without
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._alive = -1
         self._missing: tuple[str, ...] = ()
         self._wall = 0.0
 
@@ -82,17 +94,18 @@ class Sandbox:
             raise SandboxBroken("The sandbox must be started from the main thread of its worker.")
         self.close()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
+        self._alive, alive = os.pipe()
+        with theirs, open(alive, "wb"):  # noqa: PTH123 - to close it
             paths = [path for path in sys.path if path.startswith("/")]
             command = [sys.executable, "-I", "-X", "utf8", "-c", BOOTSTRAP]
             self._socket = ours
             self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(os.getpid()), json.dumps(paths)],
+                [*command, str(theirs.fileno()), str(alive), str(os.getpid()), json.dumps(paths)],
                 env={},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), alive],
                 start_new_session=True,
             )
         try:
@@ -122,14 +135,21 @@ class Sandbox:
         raise _ZygoteGone("it ended while starting.")
 
     def close(self) -> None:
-        """End the zygote and whatever it has forked."""
+        """End the zygote and whatever it has forked; when this returns, nothing of them runs any more."""
         if self._socket is not None:
-            self._socket.close()
+            self._socket.close()  # which it takes as a request to end
             self._socket = None
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            try:
+                self._process.wait(CLOSE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
+        if self._alive >= 0:
+            select.select([self._alive], [], [], GONE_SECONDS)
+            os.close(self._alive)
+            self._alive = -1
 
     def run(
         self,
@@ -146,7 +166,6 @@ class Sandbox:
         `stop_fd` readable ends the work (Stopped). What `on_progress` raises ends it too, and passes.
         """
         began = time.monotonic()
-        artifacts_dir.mkdir(parents=True, exist_ok=True)
         order: dict[str, Json] = {
             "path": str(path.absolute()),
             "filename": filename,
@@ -155,39 +174,41 @@ class Sandbox:
         }
         outcome: Done | Failed | Stopped | None = None
         try:
-            told = self._work(order, on_progress, stop_fd, deadline_seconds)
-            outcome = verdict.judge(
-                told, lambda declared, limit: self._gather(artifacts_dir, declared, limit)
-            )
+            _make(artifacts_dir)
+            told = self._work(self._ready(), order, on_progress, stop_fd)
+            outcome = verdict.judge(told, partial(harvest.gather, artifacts_dir))
         except _ZygoteGone as error:
             self.close()
-            outcome = verdict.zygote_gone(str(error), time.monotonic() - began)
-        except BaseException:
-            self.close()
-            raise
+            detail = f"The sandbox's own process is lost: {error}"
+            outcome = verdict.lost("processor_crashed", detail, time.monotonic() - began)
+        except SandboxBroken as error:
+            outcome = verdict.lost("internal_error", str(error), time.monotonic() - began)
+        except _NoDirectory as error:
+            outcome = verdict.lost("storage_unavailable", str(error), time.monotonic() - began)
         finally:
+            if outcome is None:  # what on_progress raised is passing
+                self.close()
             if not isinstance(outcome, Done):
-                harvest.clear(artifacts_dir)
+                harvest.discard(artifacts_dir)
         return outcome
 
-    def _gather(self, directory: Path, declared: Json, limit: int) -> tuple[ArtifactFile, ...]:
-        return harvest.gather(directory, declared, limit)
+    def _ready(self) -> socket.socket:
+        if self._socket is None:
+            self.start()
+        if self._socket is None:
+            raise SandboxBroken("The sandbox is closed.")
+        return self._socket
 
     def _work(
         self,
+        zygote: socket.socket,
         order: dict[str, Json],
         on_progress: Callable[[float, str], None],
         stop_fd: int | None,
-        deadline: float | None,
     ) -> verdict.Told:
-        if self._socket is None:
-            self.start()
-        assert self._socket is not None
-        zygote = self._socket
         told = verdict.Told()
         frames = wire.Frames(wire.KIND + wire.PROGRESS + wire.DONE + wire.FAILED + wire.END + wire.BROKEN)
-        wall = self._wall if deadline is None else min(deadline, self._wall)
-        patience = time.monotonic() + wall + GRACE_SECONDS
+        patience = time.monotonic() + self._wall + GRACE_SECONDS
         poller = select.poll()
         poller.register(zygote, select.POLLIN)
         if stop_fd is not None:
@@ -211,6 +232,13 @@ class Sandbox:
                 for kind, body in frames.feed(data):
                     told.take(kind, body, on_progress)
         return told
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _NoDirectory(str(error)) from error
 
 
 def _send(zygote: socket.socket, data: bytes) -> None:

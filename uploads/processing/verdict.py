@@ -12,7 +12,6 @@ from typing import Any
 from uploads.codes import FAILURE_CODES
 from uploads.processing import harvest, wire
 from uploads.processing.base import ArtifactFile, Json
-from uploads.processing.child import OUT_OF_MEMORY_STATUS, TRACEBACK_BYTES
 
 # The share of its memory limit at which a dying process is taken to have died of it.
 NEAR = 0.8
@@ -22,7 +21,7 @@ _MESSAGE, _DETAIL = 1000, 4096
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a run cost: largest resident memory of the child, its CPU time, bytes it wrote, time on the clock."""
+    """What a run cost: largest resident memory of the child, its CPU time, bytes it wrote, clock time."""
 
     peak_memory_bytes: int
     cpu_seconds: float
@@ -108,7 +107,7 @@ class Told:
 
 
 def judge(told: Told, gather: Callable[[Json, int], tuple[ArtifactFile, ...]]) -> Done | Failed | Stopped:
-    """The outcome. `gather(declared artifacts, limit)` makes them ours. OSError of our storage is a failure."""
+    """The outcome. `gather(declared artifacts, limit)` makes them ours; its OSError is a failure too."""
     usage = Usage(
         int(told.end.get("peak_memory_bytes", 0)),
         float(told.end.get("cpu_seconds", 0)),
@@ -130,10 +129,9 @@ def judge(told: Told, gather: Callable[[Json, int], tuple[ArtifactFile, ...]]) -
     return _failed(told, usage, *_ended_badly(told.end, cause, exit_))
 
 
-def zygote_gone(reason: str, wall_seconds: float) -> Failed:
-    """The outcome of a file during which the zygote itself was lost."""
-    detail = f"The sandbox's own process is gone: {reason}"
-    return _failed(Told(), Usage(0, 0.0, 0, wall_seconds), "processor_crashed", detail)
+def lost(code: str, detail: str, wall_seconds: float) -> Failed:
+    """The outcome of a file whose run did not come to an end of its own."""
+    return _failed(Told(), Usage(0, 0.0, 0, wall_seconds), code, detail)
 
 
 def _finished(
@@ -166,7 +164,7 @@ def _reported(told: Told, usage: Usage, failed: dict[str, Json]) -> Failed:
     try:
         message, detail = _text(failed, "message", _MESSAGE), _text(failed, "detail", _DETAIL)
         kind = _text(failed, "exception_type", 200)
-        trace = _text(failed, "traceback", TRACEBACK_BYTES)
+        trace = _text(failed, "traceback", wire.TRACEBACK_BYTES)
     except wire.BadFrame:
         return _failed(told, usage, "processor_crashed", "It sent what no processor sends.")
     return _failed(told, usage, code, detail, message=message, exception_type=kind, trace=trace)
@@ -187,7 +185,7 @@ def _ended_badly(end: dict[str, Any], cause: str, exit_: int) -> tuple[str, str]
         return "too_complex", f"A file passed {end['output_limit']} bytes.{said}"
     near = NEAR * end["memory_limit"]
     words = end["stderr"].lower()
-    if exit_ == OUT_OF_MEMORY_STATUS or max(end["data_bytes"], end["memory_bytes"]) > near:
+    if exit_ == wire.OUT_OF_MEMORY_STATUS or max(end["data_bytes"], end["memory_bytes"]) > near:
         return "out_of_memory", f"It ended at its memory limit.{said}"
     if exit_ < 0 and any(one in words for one in _ALLOCATION_WORDS):
         return "out_of_memory", f"An allocation failed.{said}"

@@ -16,6 +16,9 @@ HEADER = struct.Struct("!cI")
 RESULT_BYTES = 1 << 20
 # A frame also holds names, types and a traceback beside the result.
 FRAME_BYTES = RESULT_BYTES + (1 << 18)
+TRACEBACK_BYTES = 64 * 1024
+# With this exit status a child says that it has no memory left even to say so.
+OUT_OF_MEMORY_STATUS = 77
 MAX_DEPTH = 32
 MAX_INTEGER = 1 << 63
 

@@ -1,6 +1,6 @@
-"""The zygote: a process without Django or secrets that has imported every processor, and forks a child a file.
+"""The zygote: without Django or secrets, with every processor imported, it forks a child for each file.
 
-Started by `sandbox.Sandbox` as `python -I -c BOOTSTRAP descriptor parent sys.path`. Says HELLO when it is
+Started by `sandbox.Sandbox` as `python -I -c BOOTSTRAP socket alive parent sys.path`. Says HELLO when it is
 ready; ends when the worker's end of the socket closes or the worker dies.
 """
 
@@ -12,21 +12,21 @@ import os
 import signal
 import socket
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from uploads.processing import census, jail, kernel, newroot, wire
 from uploads.processing.child import Rules
 from uploads.processing.registry import Registry
-from uploads.processing.warden import Warden, WorkerGone
-
-BOOTSTRAP = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
-    "from uploads.processing.zygote import main; main(int(sys.argv[1]), int(sys.argv[2]))"
-)
+from uploads.processing.warden import Warden
+from uploads.processing.watch import WorkerGone
 
 
-def main(fd: int, parent: int) -> NoReturn:
-    """Serve the worker `parent` on the socket `fd`; does not return."""
+def main(fd: int, alive: int, parent: int) -> NoReturn:
+    """Serve the worker `parent` on the socket `fd`; does not return.
+
+    `alive` is the end of a pipe that we and every child hold open: at its other end the worker sees when
+    the last of us has gone.
+    """
     for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)  # a stopping worker finishes its file, then closes the socket
     kernel.die_with_parent(signal.SIGKILL)
@@ -35,13 +35,13 @@ def main(fd: int, parent: int) -> NoReturn:
     sys.dont_write_bytecode = True
     with socket.socket(fileno=fd) as worker:
         try:
-            _serve(worker)
+            _serve(worker, alive)
         except (WorkerGone, BrokenPipeError, ConnectionResetError):
             os._exit(0)
     os._exit(0)
 
 
-def _serve(worker: socket.socket) -> None:
+def _serve(worker: socket.socket, alive: int) -> None:
     number = os.getpid()
     setup = _setup(worker)
     isolated = jail.isolate(setup["without"])
@@ -58,12 +58,12 @@ def _serve(worker: socket.socket) -> None:
     ours = jail.build(setup["without"], newroot.readable_places(modules), isolated=isolated, number=number)
     gc.collect()
     gc.freeze()
-    rules = Rules(registry, setup["limits"], tuple(setup["allowed_types"]), census.own_memory()[1])
-    hello: dict[str, wire.Json] = {
+    rules = Rules(registry, setup["limits"], tuple(setup["allowed_types"]), *census.own_memory())
+    hello: dict[str, Any] = {
         "missing": list(ours.missing),
         "wall_seconds": rules.ceiling().wall_seconds,
     }
-    warden = Warden(worker, rules, ours)
+    warden = Warden(worker, alive, rules, ours)
     worker.sendall(wire.pack(wire.HELLO, hello))
     warden.serve()
 
@@ -74,11 +74,12 @@ def type_module(registry: Registry, kind: str) -> str:
     return str(getattr(processor, "__name__", None) or getattr(processor, "__module__", ""))
 
 
-def _setup(worker: socket.socket) -> dict[str, wire.Json]:
+def _setup(worker: socket.socket) -> dict[str, Any]:
     frames = wire.Frames(wire.SETUP)
     while True:
         data = worker.recv(1 << 16)
         if not data:
             raise WorkerGone
         for _, body in frames.feed(data):
-            return json.loads(body)
+            setup: dict[str, Any] = json.loads(body)
+            return setup
