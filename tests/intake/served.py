@@ -91,6 +91,14 @@ def put(path: str, length: int, *more: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
+def all_of(sock: socket.socket) -> bytes:
+    """What the other side sends until it ends the connection."""
+    pieces = []
+    while piece := sock.recv(1 << 16):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
 def cut_after(sock: socket.socket) -> float:
     """Seconds until the other side ends the connection, whatever it says before."""
     began = time.monotonic()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.intake.served import Served, put
+from tests.intake.served import Served, all_of, put
 from uploads.intake.drain import PIECE, Draining
 
 MIB = 1 << 20
@@ -179,7 +179,7 @@ def test_a_client_that_sends_all_before_it_reads_gets_the_answer_every_time(path
         for _ in range(20):
             with served.connect(put(path, size)) as sock:
                 sock.sendall(b"x" * size)
-                answer = sock.recv(4096)
+                answer = all_of(sock)
             assert answer.startswith(b"HTTP/1.1 4")
             assert b"\r\nconnection: close\r\n" in answer.lower()
             assert answer.endswith(b"refused")
@@ -189,9 +189,7 @@ def test_a_refusal_comes_at_once_and_without_leave_to_send() -> None:
     with Served(idle_timeout=10) as served:
         head = put("/refuse", 100 * MIB, "Expect: 100-continue")
         with served.connect(head) as sock:
-            answer = b""
-            while piece := sock.recv(4096):
-                answer += piece
+            answer = all_of(sock)
         assert answer.startswith(b"HTTP/1.1 401")
         assert b"100 Continue" not in answer
 

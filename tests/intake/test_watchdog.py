@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.intake.served import Served, cut_after, put
+from tests.intake.served import Served, all_of, cut_after, put
 from uploads.intake import watchdog
 from uploads.intake.watchdog import Reading, Watchdog, Watched
 
@@ -233,7 +233,7 @@ def test_headers_and_silence_are_bounded_but_what_moves_goes_on() -> None:
         keep_alive = stack.enter_context(served.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
         mute = stack.enter_context(served.connect())
         trickle = stack.enter_context(served.connect())
-        moving = stack.enter_context(served.connect(put("/take", 60)))
+        moving = stack.enter_context(served.connect(put("/take", 60, "Connection: close")))
         reader = stack.enter_context(served.connect(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n", 4096))
         deaf = stack.enter_context(served.connect(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n", 4096))
 
@@ -248,7 +248,7 @@ def test_headers_and_silence_are_bounded_but_what_moves_goes_on() -> None:
                     trickled += 1
                 except (BrokenPipeError, ConnectionResetError):
                     pass
-        assert moving.recv(1000).endswith(b"\r\n\r\n60")
+        assert all_of(moving).endswith(b"\r\n\r\n60")
         assert taken > 0
         assert trickled < 59
         assert b"here" in keep_alive.recv(1000)
@@ -290,13 +290,16 @@ def test_a_stop_does_not_wait_for_a_stalled_upload() -> None:
 
 
 def test_a_stop_lets_an_upload_that_moves_finish() -> None:
-    with Served(threads=4, idle_timeout=30) as served, served.connect(put("/take", 20)) as upload:
+    with (
+        Served(threads=4, idle_timeout=30) as served,
+        served.connect(put("/take", 20, "Connection: close")) as upload,
+    ):
         upload.sendall(b"x")
         stopping = threading.Thread(target=served.stop)
         stopping.start()
         for _ in range(19):
             time.sleep(0.05)  # the client's slowness
             upload.sendall(b"x")
-        assert upload.recv(1000).endswith(b"\r\n\r\n20")
+        assert all_of(upload).endswith(b"\r\n\r\n20")
         upload.close()
         stopping.join()
