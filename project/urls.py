@@ -2,6 +2,10 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from uploads.admin import site
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("uploads.api.urls")),
+    path("admin/", site.urls),
+    path("", include("uploads.web.urls")),
 ]

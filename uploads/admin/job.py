@@ -1,0 +1,206 @@
+"""Upload jobs: found by what an operator knows of one, read as a story, moved by the lifecycle's verbs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import DELETION
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, Prefetch
+from django.shortcuts import redirect
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from uploads.admin import acts, confirm, search, story, words
+from uploads.admin.base import HistoryAdmin
+from uploads.admin.filters import ContentTypeFilter, ContradictionFilter, KindFilter, OwnerFilter
+from uploads.admin.site import site
+from uploads.codes import Refused
+from uploads.jobs import lifecycle
+from uploads.models import ACTIVE, ErrorRecord, State, UploadJob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
+
+
+@admin.register(UploadJob, site=site)
+class JobAdmin(HistoryAdmin[UploadJob]):
+    """The list and page of jobs. No date_hierarchy: it truncates the date of every row, a million calls."""
+
+    list_display = (
+        "file", "state_told", "kind", "content_type", "owner_link", "size_told", "attempt", "created_at",
+        "duration", "last_error",
+    )  # fmt: skip
+    list_select_related = ("owner",)
+    list_filter = (
+        ("state", admin.ChoicesFieldListFilter),
+        KindFilter,
+        ContentTypeFilter,
+        ("created_at", admin.DateFieldListFilter),
+        ContradictionFilter,
+        OwnerFilter,
+    )
+    sortable_by = ("created_at",)  # the one order with an index
+    search_fields = ("filename",)  # shows the box; what it finds is get_search_results
+    search_help_text = _("Part of a file name, a SHA-256 or its beginning, a job's id, or a user name.")
+    actions = ("retry", "cancel", "delete_selected")
+    buttons = ("retry", "cancel")
+    change_form_template = "admin/uploads/job.html"
+    fieldsets = (
+        (None, {"fields": (
+            "file", "state_told", "owner_link", "size_told", "download", "kind", "content_type",
+            "declared_type", "contradiction", "digest", "id",
+        )}),
+        (_("Times"), {"fields": (
+            "created_at", "queued_at", "run_after", "woken_at", "started_at", "lease_until", "finished_at",
+            "duration",
+        )}),
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UploadJob]:
+        """The rows with their last error's code; results and tracebacks are long and stay behind."""
+        last = ErrorRecord.objects.filter(attempt=F("job__attempt")).only("code", "attempt", "job_id")
+        rows = super().get_queryset(request).defer("result")
+        return rows.prefetch_related(Prefetch("errors", last, to_attr="last_errors"))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return search.found(queryset, search_term, job_id="id"), False
+
+    # ------------------------------------------------------------ columns
+
+    @admin.display(description=_("file name"))
+    def file(self, job: UploadJob) -> SafeString:
+        return words.name(job.filename)
+
+    @admin.display(description=_("state"))
+    def state_told(self, job: UploadJob) -> SafeString:
+        told = format_html('<span class="wf-state wf-{}">{}</span>', job.state, job.get_state_display())
+        if job.state not in (State.RUNNING, State.RECEIVING):
+            return told
+        done = story.percent(job)
+        return format_html(
+            '{} <progress class="wf-progress" max="100" value="{}" aria-label="{}"></progress> {} % {}',
+            told, done, _("progress"), done, job.note,
+        )  # fmt: skip
+
+    @admin.display(description=_("owner"))
+    def owner_link(self, job: UploadJob) -> SafeString:
+        return words.owner(job.owner.get_username(), "admin:uploads_uploadjob_changelist")
+
+    @admin.display(description=_("size"))
+    def size_told(self, job: UploadJob) -> str:
+        return words.size(job.size)
+
+    @admin.display(description=_("duration"))
+    def duration(self, job: UploadJob) -> str:
+        return words.duration(job)
+
+    @admin.display(description=_("last error"))
+    def last_error(self, job: UploadJob) -> str:
+        return job.last_error.code if job.last_error else ""
+
+    @admin.display(description="SHA-256")
+    def digest(self, job: UploadJob) -> SafeString:
+        return format_html('<code class="wf-name">{}</code>', job.sha256 or "-")
+
+    @admin.display(description=_("download"))
+    def download(self, job: UploadJob) -> SafeString | str:
+        if job.state == State.RECEIVING:
+            return ""
+        return format_html('<a href="{}">{}</a>', words.file_url(job.pk), _("The file as it was sent"))
+
+    # ------------------------------------------------------------ acts
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return self._may(request, "retry")
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return self._may(request, "cancel")
+
+    def has_delete_permission(self, request: HttpRequest, obj: UploadJob | None = None) -> bool:
+        return self._may(request, "delete")
+
+    @admin.action(description=_("Retry the selected jobs"), permissions=["retry"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[UploadJob]) -> None:
+        def act(job: UploadJob) -> None:
+            lifecycle.retry(job.pk)
+            acts.note(request, job, "Retried.")
+
+        rows, skipped = acts.in_states(queryset, (State.FAILED, State.CANCELLED))
+        acts.tell(request, self, acts.on_each(rows, act, skipped=skipped), gettext("queued again"))
+
+    @admin.action(description=_("Cancel the selected jobs"), permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[UploadJob]) -> None:
+        def act(job: UploadJob) -> None:
+            lifecycle.cancel(job.pk)
+            acts.note(request, job, "Cancelled.")
+
+        rows, skipped = acts.in_states(queryset, ACTIVE)
+        acts.tell(request, self, acts.on_each(rows, act, skipped=skipped), gettext("cancelled"))
+
+    @admin.action(description=_("Delete the selected jobs"), permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[UploadJob]) -> HttpResponse | None:
+        """Django's action by name and page, but each job goes through the lifecycle, with its files."""
+        asked = confirm.Question(self, request, queryset, action="delete_selected", seen="created_at")
+        if not asked.answered:
+            return asked.page(
+                title=gettext("Delete the selected jobs?"),
+                text=gettext("Jobs are removed with their files and artifacts. Error records stay."),
+                button=gettext("Yes, delete them"),
+            )
+
+        def act(job: UploadJob) -> None:
+            acts.note(request, job, "Deleted.", DELETION)
+            lifecycle.delete(job.pk)
+
+        acts.tell(request, self, acts.on_each(asked.rows(), act), gettext("deleted"))
+        return None
+
+    def delete_model(self, request: HttpRequest, obj: UploadJob) -> None:
+        lifecycle.delete(obj.pk)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[UploadJob]) -> None:
+        acts.on_each(queryset, lambda job: lifecycle.delete(job.pk))
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """As Django's; a job that somebody else deleted meanwhile is no error."""
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except Refused as refused:
+            self.message_user(request, refused.detail, messages.WARNING)
+            return redirect("admin:uploads_uploadjob_changelist")
+
+    def get_deleted_objects(
+        self, objs: Iterable[UploadJob], request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
+        """What the confirmation names: jobs. Their attempts and artifacts need no permission of their own."""
+        if not self.has_delete_permission(request):
+            raise PermissionDenied
+        listed = [f"{job} ({job.pk})" for job in objs]
+        return listed, {str(self.opts.verbose_name_plural): len(listed)}, set(), []
+
+    # ------------------------------------------------------------ the page of one job
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        told = story.of_job(object_id) if self.has_view_permission(request) else {}
+        if told:
+            told["can_retry"] = told["retryable"] and self.has_retry_permission(request)
+            told["can_cancel"] = told["cancellable"] and self.has_cancel_permission(request)
+            told["can_see_errors"] = request.user.has_perm("uploads.view_errorrecord")
+        return super().change_view(request, object_id, form_url, {**told, **(extra_context or {})})
