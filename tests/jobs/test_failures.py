@@ -22,7 +22,7 @@ def saved_failure(job: UploadJob, wrong: Exception) -> Task:
     """What django-q2's worker and monitor make of an exception; saving it calls the hook."""
     try:
         raise wrong
-    except Exception as raised:
+    except Exception as raised:  # noqa: BLE001 - as the worker of django-q2 does
         result = f"{raised} : {traceback.format_exc()}"
     now = timezone.now()
     return Task.objects.create(
