@@ -192,6 +192,8 @@ UPLOADS_WEB_WORKERS = _int("UPLOADS_WEB_WORKERS", 2, 1, 64)
 UPLOADS_WEB_THREADS = _int("UPLOADS_WEB_THREADS", 128, 2, 1024)
 UPLOADS_LEASE_SECONDS = _int("UPLOADS_LEASE_SECONDS", 30, 5)
 UPLOADS_STOP_GRACE = _int("UPLOADS_STOP_GRACE", 20, 1)
+UPLOADS_STALL_SECONDS = _int("UPLOADS_STALL_SECONDS", 8, 2)  # due work, a free worker, no start: a hang
+UPLOADS_PARTIAL_SECONDS = _int("UPLOADS_PARTIAL_SECONDS", 86_400, 60)  # an upload without news is given up
 UPLOADS_BUDGETS = _json("UPLOADS_BUDGETS")  # {"timed_out": {"budget": 3, "first_delay": 1, "delay_cap": 9}}
 UPLOADS_LIMITS = _json("UPLOADS_LIMITS")  # {"image": {"memory_bytes": …}, "*": {"wall_seconds": …}}
 
@@ -213,14 +215,14 @@ UPLOADS_PROCESSORS = _processors()
 WORKERS = _int("WORKERS", min(os.cpu_count() or 2, 8), 1, 64)
 REDIS_URL = env.str("REDIS_URL", "")
 # A worker stops its child at the child's own limits; this is the last resort behind them.
-_TASK_TIMEOUT = _int("UPLOADS_TASK_TIMEOUT", 3600, 10)
+UPLOADS_TASK_TIMEOUT = _int("UPLOADS_TASK_TIMEOUT", 3600, 10)
 _QUEUE_LIMIT = WORKERS * 4
 Q_CLUSTER: dict[str, Any] = {
     "name": "wharfinger",
     "workers": WORKERS,
     "daemonize_workers": False,  # a worker has a child: the sandbox
-    "timeout": _TASK_TIMEOUT,
-    "retry": _TASK_TIMEOUT * (2 + _QUEUE_LIMIT // WORKERS),
+    "timeout": UPLOADS_TASK_TIMEOUT,
+    "retry": UPLOADS_TASK_TIMEOUT * (2 + _QUEUE_LIMIT // WORKERS),
     "queue_limit": _QUEUE_LIMIT,
     "bulk": 8,
     "poll": 0.1,
