@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from uploads.codes import Refused
@@ -116,6 +116,7 @@ def start(job_id: UUID, worker: Worker) -> UploadJob | None:
         Attempt.objects.create(
             job_id=job_id, number=job.attempt, node_id=worker.node, worker=worker.name, pid=worker.pid,
             pid_started=worker.started, started_at=job.started_at or Now(),
+            deadline=Now() + timedelta(seconds=settings.UPLOADS_TASK_TIMEOUT),
         )  # fmt: skip
     log.info("attempt.started", job=str(job_id), attempt=job.attempt)
     return job
@@ -157,11 +158,14 @@ def succeed(job_id: UUID, attempt: int, done: Done) -> bool:
     return True
 
 
-def fail(report: FailureReport) -> bool:
-    """Record a failed attempt: an error record, and the job failed or queued again as its budget decides."""
+def fail(report: FailureReport, only: Q | None = None) -> bool:
+    """Record a failed attempt: an error record, and the job failed or queued again as its budget decides.
+
+    `only` is a condition on the job's row under which alone it fails, such as a lease that has expired.
+    """
     job_id, attempt = report.job_id, report.attempt
     with transaction.atomic():
-        running = UploadJob.objects.running(attempt).filter(pk=job_id)
+        running = UploadJob.objects.running(attempt).filter(only or Q(), pk=job_id)
         job = running.select_for_update().first()
         if job is None:
             return False
