@@ -17,12 +17,17 @@ from django_q.brokers import Broker, get_broker
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
+from django_q.signing import BadSignature, SignedPackage
 from django_q.tasks import async_task
+from redis.exceptions import RedisError
 
 from uploads.telemetry.logs import get_logger
 
 TASK = "uploads.jobs.worker.work"
 HOOK = "uploads.jobs.failures.record_failure"
+
+# What a broker outside the database raises while it is down.
+BROKER_ERRORS = (OSError, RedisError)
 
 log = get_logger(__name__)
 
@@ -68,8 +73,38 @@ def _send(job_id: UUID, broker: Broker) -> None:
 def _send_outside(job_id: UUID) -> None:
     try:
         _send(job_id, _broker())
-    except (OSError, ConnectionError, TimeoutError) as wrong:
+    except BROKER_ERRORS as wrong:
         log.warning("queue.wake_up_lost", job=str(job_id), reason=str(wrong))
+
+
+def due_depth(at_most: int) -> int:
+    """Messages that a pusher could take now, counted no further than needed."""
+    broker = _broker()
+    if isinstance(broker, ORM):
+        due = OrmQ.objects.using(Conf.ORM).filter(key=broker.list_key, lock__lte=timezone.now())
+        return int(due.values("pk")[:at_most].count())
+    return min(at_most, int(broker.queue_size() or 0))
+
+
+def waiting() -> dict[UUID, int] | None:
+    """How many messages each job has in the queue, due or taken; None where the broker cannot list them."""
+    broker = _broker()
+    if not isinstance(broker, ORM):
+        return None
+    found: dict[UUID, int] = {}
+    for payload in OrmQ.objects.using(Conf.ORM).values_list("payload", flat=True).iterator(1_000):
+        job_id = _job_of(payload)
+        if job_id is not None:
+            found[job_id] = found.get(job_id, 0) + 1
+    return found
+
+
+def _job_of(payload: str) -> UUID | None:
+    """Whom a message wakes; None where it cannot be read, or wakes nobody."""
+    try:
+        return UUID(str(SignedPackage.loads(payload)["args"][0]))
+    except (BadSignature, TypeError, KeyError, IndexError, ValueError, AttributeError, ImportError):
+        return None
 
 
 def depth() -> int:
