@@ -44,7 +44,7 @@ def wide(head: bytes) -> str:
     if len(head) < 4:
         return ""
     for codec, zeros, others in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
-        if zeros.count(0) > len(zeros) * 0.4 and others.count(0) <= len(others) * 0.05:
+        if zeros.count(0) >= len(zeros) * 0.7 and others.count(0) <= len(others) * 0.05:
             return codec
     return ""
 
