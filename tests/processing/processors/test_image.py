@@ -67,7 +67,7 @@ def test_a_large_image_gets_a_small_thumbnail(tmp_path: Path) -> None:
     for mode in ("RGB", "P", "RGBA"):
         folder = tmp_path / mode
         folder.mkdir()
-        job, _ = work_on(folder, samples.image("PNG", mode, (5000, 2500)))
+        job, _ = work_on(folder, samples.image("PNG", mode, (3000, 1500)))
         assert thumbnail(job).size == (512, 256)
 
 
@@ -122,6 +122,20 @@ def test_an_image_just_over_the_bound_is_refused_too(tmp_path: Path) -> None:
     assert refusal_of(tmp_path, samples.pixel_bomb(10_008)).code == "too_complex"
 
 
+@pytest.mark.parametrize(
+    ("format", "millions"), [("JPEG", 100), ("AVIF", 50), ("WEBP", 40), ("JPEG2000", 30)]
+)
+def test_each_format_has_a_bound_that_fits_its_hunger(
+    tmp_path: Path, format: str, millions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = tuple((bound // 10_000, formats) for bound, formats in image.BOUNDS)
+    monkeypatch.setattr(image, "BOUNDS", small)
+    side = int((millions * 100) ** 0.5)
+    work_on(tmp_path, samples.image(format, size=(side, side)))
+    refusal = refusal_of(tmp_path, samples.image(format, size=(side + 8, side + 8)))
+    assert refusal.code == "too_complex"
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000"])
 def test_a_truncated_image_is_damaged(tmp_path: Path, format: str) -> None:
     whole = samples.image(format, size=(300, 300))
@@ -136,8 +150,17 @@ def test_text_that_calls_itself_a_png_is_damaged(tmp_path: Path) -> None:
 
 
 def test_a_vector_or_postscript_image_is_not_opened(tmp_path: Path) -> None:
-    assert "image/svg+xml" not in image.TYPES and "EPS" not in image.FORMATS
+    assert "image/svg+xml" not in image.TYPES
+    assert not [formats for _, formats in image.BOUNDS if "EPS" in formats]
     assert refusal_of(tmp_path, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n").code == "corrupt_file"
+
+
+def test_a_photo_of_several_pictures_opens_as_one(tmp_path: Path) -> None:
+    target = io.BytesIO()
+    first, second = Image.new("RGB", (40, 30), "red"), Image.new("RGB", (40, 30), "blue")
+    first.save(target, "MPO", save_all=True, append_images=[second])
+    _, result = work_on(tmp_path, target.getvalue())
+    samples.same(result, format="MPO", frames=2, animated=False)
 
 
 def test_a_disk_that_fails_is_not_blamed_on_the_file(tmp_path: Path) -> None:
