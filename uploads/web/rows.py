@@ -1,0 +1,122 @@
+"""A row of the list as a template needs it: a job with its card, its place in line, and what may be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from uuid import UUID
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from uploads.models import ErrorRecord, State, UploadJob
+from uploads.web import cards, listing
+
+
+@dataclass
+class Row:
+    """One job as shown. `place` in line counts from 1; None where it is not known or too far."""
+
+    job: UploadJob
+    place: int | None = None
+
+    @property
+    def key(self) -> str:
+        return listing.key_of(self.job.pk)
+
+    @property
+    def version(self) -> str:
+        return listing.version_of(self.job, self.place)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all bytes came in: what was cancelled before has no file."""
+        return self.job.queued_at is not None
+
+    @property
+    def error(self) -> ErrorRecord | None:
+        return self.job.last_error
+
+    @property
+    def waits_again(self) -> bool:
+        """Whether it waits for a later time after a failed attempt."""
+        due = self.job.next_attempt_at
+        return due is not None and self.error is not None and due > timezone.now()
+
+    @property
+    def may_retry(self) -> bool:
+        """Where running the same bytes again could end differently."""
+        if self.job.state == State.CANCELLED:
+            return self.whole
+        error = self.error
+        return self.job.state == State.FAILED and (error is None or error.retryable)
+
+    @property
+    def may_cancel(self) -> bool:
+        return not self.job.is_terminal
+
+    @property
+    def label(self) -> str:
+        """The state in a word or two."""
+        job = self.job
+        if job.state == State.QUEUED:
+            if self.waits_again:
+                return _("Will be tried again")
+            if self.place == 1:
+                return _("Next in line")
+            return (
+                _("Waiting, number %(place)s in line") % {"place": self.place} if self.place else _("Waiting")
+            )
+        return {
+            State.RECEIVING: _("Receiving"),
+            State.RUNNING: _("Working"),
+            State.SUCCEEDED: _("Done"),
+            State.FAILED: _("Failed"),
+            State.CANCELLED: _("Cancelled"),
+        }[State(job.state)]
+
+    @cached_property
+    def card(self) -> cards.Card | None:
+        return cards.card(self.job) if self.job.state == State.SUCCEEDED else None
+
+    @property
+    def picture(self) -> str:
+        return cards.picture(self.job) if self.job.state == State.SUCCEEDED else ""
+
+    @property
+    def tag(self) -> str:
+        """Three or four letters that stand for the kind of file where it has no picture."""
+        _stem, dot, suffix = self.job.filename.rpartition(".")
+        letters = "".join(one for one in suffix if one.isascii() and one.isalnum()) if dot else ""
+        return letters[:4].upper() if 1 <= len(letters) <= 5 else (self.job.kind[:4].upper() or "–")
+
+
+def rows(jobs: Iterable[UploadJob], places: Mapping[UUID, int]) -> list[Row]:
+    return [Row(job, places.get(job.pk)) for job in jobs]
+
+
+def announcement(jobs: list[UploadJob]) -> str:
+    """What a screen reader says of jobs that came to an end: each by name while they are few."""
+    if len(jobs) <= 3:
+        return " ".join(_sentence(job) for job in jobs)
+    parts = []
+    for state, text in (
+        (State.SUCCEEDED, lambda n: ngettext("%(n)s file is done.", "%(n)s files are done.", n)),
+        (State.FAILED, lambda n: ngettext("%(n)s file failed.", "%(n)s files failed.", n)),
+        (State.CANCELLED, lambda n: ngettext("%(n)s file was cancelled.", "%(n)s files were cancelled.", n)),
+    ):
+        if count := sum(job.state == state for job in jobs):
+            parts.append(text(count) % {"n": count})
+    return " ".join(parts)
+
+
+def _sentence(job: UploadJob) -> str:
+    name = {"name": job.filename[:80]}
+    if job.state == State.SUCCEEDED:
+        return _("%(name)s is done.") % name
+    if job.state == State.CANCELLED:
+        return _("%(name)s was cancelled.") % name
+    reason = job.last_error.message if job.last_error else ""
+    return (_("%(name)s failed.") % name) + (f" {reason}" if reason else "")

@@ -1,0 +1,34 @@
+"""The words the page's scripts say, translated here and handed over as JSON."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+
+def script_texts() -> dict[str, str]:
+    """Texts by name; {braces} are filled in by the scripts."""
+    return {
+        "waiting": _("Waiting to be sent"),
+        "sending": _("{sent} of {size}"),
+        "speed": _("{speed}/s"),
+        "finishing": _("Sent, being checked in"),
+        "sent": _("Sent"),
+        "cancel": _("Cancel"),
+        "retry": _("Retry"),
+        "dismiss": _("Dismiss"),
+        "again": _("{reason} Trying again in {seconds} s."),
+        "refused": _("{name} was not taken: {reason}"),
+        "progress": _("Progress of {name}"),
+        "actOn": _("{act}: {name}"),
+        "lost": _("The connection was lost. Check your network, then retry."),
+        "strange": _("The server answered {status} and did not say why. Retry in a while."),
+        "tooLarge": _("The file is larger than the {size} accepted here."),
+        "unreadable": _("The file cannot be read any more. Was it moved or changed? Choose it again."),
+        "signedOut": _("You are signed out. Sign in again, then retry."),
+        "signIn": _("Sign in"),
+        "failed": _("That did not work ({status}). Reload the page and try again."),
+        "offline": _("The server cannot be reached. The list will catch up when it is back."),
+        "emptyFolder": _("There are no files in that folder."),
+        "total": _("{done} of {all} files sent"),
+        "leave": _("Files are still being sent."),
+    }

@@ -1,0 +1,19 @@
+"""Where the upload page answers."""
+
+from __future__ import annotations
+
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+
+from uploads.web import views
+
+urlpatterns = [
+    path("", views.index, name="index"),
+    path("live/", views.live, name="live"),
+    path("jobs/<uuid:job_id>/retry/", views.act, {"verb": "retry"}, name="retry"),
+    path("jobs/<uuid:job_id>/cancel/", views.act, {"verb": "cancel"}, name="cancel"),
+    path("jobs/<uuid:job_id>/delete/", views.act, {"verb": "delete"}, name="delete"),
+    path("jobs/<uuid:job_id>/delete/sure/", views.confirm_delete, name="confirm_delete"),
+    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+]
