@@ -7,19 +7,32 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import cycle
 
+from django.conf import settings
 from django.db import DatabaseError, connections
 
-from uploads.jobs import nodes, processes
+from uploads.jobs import nodes, processes, queue, stopping, sweep, tidy
 from uploads.jobs.board import Board
 from uploads.jobs.nodes import NodeIdentity
+from uploads.jobs.stall import StallWatch
+from uploads.jobs.sweep import Finding
+from uploads.storage import inventory
+from uploads.storage.durable import StorageUnavailable
 from uploads.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
 ROUND_SECONDS = 0.5
+LOOK_SECONDS = 1.0
 BEAT_SECONDS = 5.0
+SLICE_SECONDS = 5.0  # 256 slices: all kept files and artifacts are looked at every 21 minutes
+SPOOL_SECONDS = 60.0
+RECORDS_SECONDS = 3600.0
+# After the database was away, workers renew their leases first; only then is any taken for expired.
+LEASES_AFTER = 10.0
+SLOW_STEP = 5.0
 
 
 class Keeper:
@@ -28,15 +41,94 @@ class Keeper:
     def __init__(self, node: NodeIdentity, board: Board, judge: int) -> None:
         self.node, self.board, self.judge = node, board, judge
         self._due: dict[str, float] = {}
+        self._rescue = sweep.Rescue(node.boot_id, node.pid_namespace)
+        self._stall = StallWatch(node, board)
+        self._pusher = 0
+        self._prefixes = cycle(inventory.PREFIXES)
+        self._in_touch_since = time.monotonic()
+        self._round_at = time.monotonic()
 
     def round(self) -> None:
-        """Do what is due. Raises DatabaseError."""
+        """Do what is due; a step that fails is told in the log and done again in its turn."""
+        if time.monotonic() - self._round_at > SLOW_STEP:
+            self._lose_touch()  # we were stopped, or the machine was
         if self.board.started_at.value and self._is_due("beat", BEAT_SECONDS):
-            nodes.beat(self.node, self.board.restarts.value, self.board.note)
+            self._try(self._beat)
+        self._try(self._fast_rescue)
+        if self._is_due("look", LOOK_SECONDS):
+            if not stopping.asked() and self._try(self._wake):
+                self._try(self._judge_cluster)
+            if time.monotonic() - self._in_touch_since >= LEASES_AFTER:
+                self._try(self._leases)
+        if self._is_due("slice", SLICE_SECONDS):
+            self._try(self._slice)
+        if self._is_due("spool", SPOOL_SECONDS):
+            self._try(self._spool)
+        if self._is_due("records", RECORDS_SECONDS):
+            self._try(self._records)
+        self._round_at = time.monotonic()
 
     def farewell(self) -> None:
         """The last round, when the cluster is gone: give back what it left running, and sign off."""
+        self._try(self._release)
+        self._try(self._sign_off)
+
+    def _beat(self) -> None:
+        nodes.beat(self.node, self.board.restarts.value, self.board.note)
+
+    def _fast_rescue(self) -> None:
+        _tell(self._rescue.look())
+
+    def _wake(self) -> None:
+        pusher = self.board.pusher.value
+        _tell(sweep.lost_wake_ups(self.node.workers, at_once=pusher != self._pusher))
+        self._pusher = pusher
+
+    def _judge_cluster(self) -> None:
+        if reason := self._stall.look():
+            log.error("cluster.hangs", reason=reason)
+            os.write(self.judge, reason.encode())
+
+    def _leases(self) -> None:
+        _tell(sweep.expired_leases())
+        _tell(sweep.passed_deadlines())
+
+    def _slice(self) -> None:
+        prefix = next(self._prefixes)
+        _tell(tidy.stray_files(prefix))
+        _tell(tidy.lost_artifacts(prefix))
+
+    def _spool(self) -> None:
+        _tell(tidy.partial_uploads())
+        _tell(tidy.stray_spool())
+
+    def _records(self) -> None:
+        _tell(tidy.old_records())
+
+    def _release(self) -> None:
+        _tell(sweep.release_own(self.node.id))
+
+    def _sign_off(self) -> None:
         nodes.sign_off(self.node, self.board.note)
+
+    def _try(self, step: Callable[[], None]) -> bool:
+        """Do a step; whether it was done. A database, disk or broker that is away costs no more than that."""
+        began = time.monotonic()
+        try:
+            step()
+        except (DatabaseError, StorageUnavailable, *queue.BROKER_ERRORS) as wrong:
+            reason = " ".join(str(wrong).split())
+            log.warning("keeper.step_failed", step=step.__name__.strip("_"), reason=reason)
+            connections.close_all()
+            self._lose_touch()
+            return False
+        if time.monotonic() - began > SLOW_STEP:
+            self._lose_touch()
+        return True
+
+    def _lose_touch(self) -> None:
+        self._in_touch_since = time.monotonic()
+        self._stall.begin_anew()
 
     def _is_due(self, what: str, seconds: float) -> bool:
         now = time.monotonic()
@@ -52,17 +144,32 @@ def run(node: NodeIdentity, board: Board, judge: int) -> int:
     keeper = Keeper(node, board, judge)
     with processes.StopSignals() as signals:
         while not signals.requested:
-            _attempt(keeper.round)
+            keeper.round()
             board.round_at.value = time.monotonic()
             signals.wait(ROUND_SECONDS)
-        _attempt(keeper.farewell)
+        keeper.farewell()
     return 0
 
 
-def _attempt(step: Callable[[], None]) -> None:
-    """Do a step; a database or broker that does not answer costs this one, and the next begins afresh."""
-    try:
-        step()
-    except (DatabaseError, OSError) as wrong:
-        log.warning("keeper.step_failed", step=step.__name__, reason=" ".join(str(wrong).split()))
-        connections.close_all()
+def sweep_once(*, dry_run: bool) -> list[Finding]:
+    """One whole round by hand, as all supervisors together do it in time. Raises DatabaseError and others."""
+    rescue = sweep.Rescue(processes.boot_id(), processes.pid_namespace())
+    rescue.look(dry_run=dry_run)
+    found: list[Finding] = [
+        *sweep.expired_leases(dry_run=dry_run),
+        *sweep.passed_deadlines(dry_run=dry_run),
+        *sweep.lost_wake_ups(settings.WORKERS, dry_run=dry_run),
+        *tidy.partial_uploads(dry_run=dry_run),
+        *tidy.stray_spool(dry_run=dry_run),
+        *tidy.old_records(dry_run=dry_run),
+    ]
+    for prefix in inventory.PREFIXES:
+        found += tidy.stray_files(prefix, dry_run=dry_run)
+        found += tidy.lost_artifacts(prefix, dry_run=dry_run)
+    time.sleep(sweep.CONFIRM_SECONDS)
+    return rescue.look(dry_run=dry_run) + found
+
+
+def _tell(found: Iterable[Finding]) -> None:
+    for one in found:
+        log.warning("sweep.found", what=one.what, job=str(one.job or ""), attempt=one.attempt)
