@@ -84,6 +84,24 @@ def wait_for(look: Callable[[], Any], seconds: float, what: str) -> Any:
         time.sleep(0.05)
 
 
+def descendants(pid: int) -> set[int]:
+    """The process ids below `pid`, from /proc; those that end meanwhile are left out."""
+    found: set[int] = set()
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, listed.read_text().split()):
+                found |= {child} | descendants(child)
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
