@@ -32,8 +32,8 @@ class ErrorAdmin(HistoryAdmin[ErrorRecord]):
     """The list and page of error records: open ones unless asked otherwise."""
 
     list_display = (
-        "title", "message", "file", "owner_link", "worker", "attempt", "occurred_at", "will_retry",
-        "resolved_at",
+        "title", "message", "file", words.when("occurred_at", _("occurred")), "then", "owner_link", "worker",
+        "attempt", words.when("resolved_at", _("resolved")),
     )  # fmt: skip
     list_select_related = ("owner",)
     list_filter = (
@@ -54,12 +54,16 @@ class ErrorAdmin(HistoryAdmin[ErrorRecord]):
     buttons = actions
     change_form_template = "admin/uploads/error.html"
     fieldsets = (
-        (None, {"fields": ("title", "message", "operator_advice", "detail", "occurred_at", "will_retry")}),
+        (None, {"fields": ("title", "message", "operator_advice", "detail")}),
         (_("File"), {"fields": (
-            "file", "job_link", "owner_link", "size_told", "kind", "content_type", "digest", "job_uuid",
+            "file", ("job_link", "owner_link"), ("size_told", "content_type", "kind"), "digest", "job_uuid",
         )}),
-        (_("Attempt"), {"fields": ("attempt", "worker", "exception_type")}),
-        (_("Review"), {"fields": ("resolved_at", "resolved_by", "resolution_note")}),
+        (_("Attempt"), {"fields": (
+            ("attempt", "worker"), (words.when("occurred_at", _("occurred")), "then"), "exception_type",
+        )}),
+        (_("Review"), {"fields": (
+            (words.when("resolved_at", _("resolved")), "resolved_by"), "resolution_note",
+        )}),
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ErrorRecord]:
@@ -79,6 +83,10 @@ class ErrorAdmin(HistoryAdmin[ErrorRecord]):
     @admin.display(description=_("file name"))
     def file(self, error: ErrorRecord) -> SafeString:
         return words.name(error.filename)
+
+    @admin.display(description=_("then"))
+    def then(self, error: ErrorRecord) -> str:
+        return str(_("tried again") if error.will_retry else _("given up"))
 
     @admin.display(description=_("owner"))
     def owner_link(self, error: ErrorRecord) -> SafeString | str:

@@ -34,8 +34,8 @@ class JobAdmin(HistoryAdmin[UploadJob]):
     """The list and page of jobs. No date_hierarchy: it truncates the date of every row, a million calls."""
 
     list_display = (
-        "file", "state_told", "kind", "content_type", "owner_link", "size_told", "attempt", "created_at",
-        "duration", "last_error",
+        "file", "state_told", "last_error", words.when("created_at", _("created")), "duration", "size_told",
+        "owner_link", "type_told", "attempt",
     )  # fmt: skip
     list_select_related = ("owner",)
     list_filter = (
@@ -54,12 +54,14 @@ class JobAdmin(HistoryAdmin[UploadJob]):
     change_form_template = "admin/uploads/job.html"
     fieldsets = (
         (None, {"fields": (
-            "file", "state_told", "owner_link", "size_told", "download", "kind", "content_type",
-            "declared_type", "contradiction", "digest", "id",
+            "file", ("state_told", "owner_link"), ("size_told", "download"),
+            ("content_type", "declared_type"), ("kind", "contradiction"), "digest", "id",
         )}),
         (_("Times"), {"fields": (
-            "created_at", "queued_at", "run_after", "woken_at", "started_at", "lease_until", "finished_at",
-            "duration",
+            (words.when("created_at", _("created")), words.when("queued_at", _("queued"))),
+            (words.when("run_after", _("not before")), words.when("woken_at", _("woken"))),
+            (words.when("started_at", _("started")), words.when("lease_until", _("lease until"))),
+            (words.when("finished_at", _("finished")), "duration"),
         )}),
     )  # fmt: skip
 
@@ -94,6 +96,10 @@ class JobAdmin(HistoryAdmin[UploadJob]):
     @admin.display(description=_("owner"))
     def owner_link(self, job: UploadJob) -> SafeString:
         return words.owner(job.owner.get_username(), "admin:uploads_uploadjob_changelist")
+
+    @admin.display(description=_("type"))
+    def type_told(self, job: UploadJob) -> SafeString:
+        return format_html('{} <span class="quiet">{}</span>', job.content_type, job.kind)
 
     @admin.display(description=_("size"))
     def size_told(self, job: UploadJob) -> str:

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from uploads.admin import overview
+from uploads.admin import overview, words
 from uploads.admin.base import HistoryAdmin
 from uploads.admin.site import site
 from uploads.models import Node
@@ -17,14 +17,20 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
 
+_TIMES = (
+    words.when("beat_at", _("last heartbeat")),
+    words.when("started_at", _("started")),
+    words.when("stopped_at", _("stopped")),
+)
+
+
 @admin.register(Node, site=site)
 class NodeAdmin(HistoryAdmin[Node]):
-    list_display = ("name", "life", "workers", "beat_at", "started_at", "stopped_at", "restarts", "note")
+    list_display = ("name", "life", "workers", *_TIMES, "restarts", "note")
     sortable_by = ("beat_at",)
     search_fields = ("name",)
     fields = (
-        "name", "life", "workers", "pid", "pid_namespace", "boot_id", "started_at", "beat_at", "stopped_at",
-        "restarts", "note", "id",
+        "name", "life", "workers", *_TIMES, "restarts", "note", "pid", "pid_namespace", "boot_id", "id",
     )  # fmt: skip
 
     @admin.display(description=_("state"))

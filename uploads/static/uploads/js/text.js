@@ -5,7 +5,6 @@
 export const page = JSON.parse(document.getElementById("page-data")?.textContent ?? "{}");
 
 const language = document.documentElement.lang || undefined;
-const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
 
 /**
  * A text by its name, its {braces} filled in.
@@ -24,14 +23,13 @@ export function text(name, values = {}) {
  */
 export function size(bytes) {
   let step = 0;
-  while (bytes >= 1024 && step < UNITS.length - 1) {
+  while (bytes >= 1024 && step < 4) {
     bytes /= 1024;
     step += 1;
   }
-  return new Intl.NumberFormat(language, {
-    style: "unit", unit: UNITS[step], unitDisplay: step ? "short" : "long",
-    minimumFractionDigits: step ? 1 : 0, maximumFractionDigits: step ? 1 : 0,
-  }).format(bytes);
+  const digits = step ? 1 : 0;
+  const n = bytes.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return text(!step && bytes === 1 ? "size0one" : `size${step}`, { n });
 }
 
 /**
