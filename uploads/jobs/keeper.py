@@ -172,4 +172,4 @@ def sweep_once(*, dry_run: bool) -> list[Finding]:
 
 def _tell(found: Iterable[Finding]) -> None:
     for one in found:
-        log.warning("sweep.found", what=one.what, job=str(one.job or ""), attempt=one.attempt)
+        log.warning("sweep.found", what=one.what, cure=one.cure, job=str(one.job or ""), attempt=one.attempt)

@@ -6,9 +6,9 @@ import time
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import F
 from django.db.models.functions import Now
 
+from uploads.jobs import sweep
 from uploads.jobs.board import Board
 from uploads.jobs.nodes import NodeIdentity
 from uploads.models import Attempt, UploadJob
@@ -61,10 +61,7 @@ class StallWatch:
         return UploadJob.objects.queued().filter(run_after__lte=due).exists()
 
     def _worker_free(self) -> bool:
-        busy = UploadJob.objects.running().filter(
-            attempts__number=F("attempt"), attempts__node_id=self.node.id
-        )
-        return busy.count() < self.node.workers
+        return sum(one.node_id == self.node.id for one in sweep.running()) < self.node.workers
 
     def _last_start(self) -> int:
         mine = Attempt.objects.filter(node_id=self.node.id).order_by("-pk")

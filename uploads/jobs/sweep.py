@@ -1,13 +1,12 @@
 """The sweep: a periodic search for lost work. Every supervisor does it, any number at once.
 
 A step looks first, then moves each row by a verb that looks again, on the database's clock; being too late
-is normal. A step returns what it found as sentences-in-waiting (`Finding`), and with `dry_run` does no more.
+is normal. A step returns its findings, and with `dry_run` does no more.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -33,14 +32,15 @@ CONFIRM_SECONDS = 0.4  # less than a round of the keeper: two looks in a row dec
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was lost: `what` happened to it as words, `job` and `attempt` where it has any."""
+    """One thing that was lost: `what` it is, and its `cure` as a participle; `job` and `attempt` where known."""
 
     what: str
+    cure: str
     job: UUID | None = None
     attempt: int = 0
 
     def __str__(self) -> str:
-        attempt = f" (attempt {self.attempt})" if self.attempt else ""
+        attempt = f", attempt {self.attempt}" if self.attempt else ""
         return f"{f'Job {self.job}{attempt}: ' if self.job else ''}{self.what}"
 
 
@@ -53,6 +53,7 @@ class RunningAttempt:
     pid: int
     pid_started: int
     worker: str
+    node_id: UUID | None
     overdue: bool
 
 
@@ -70,15 +71,13 @@ class Rescue:
     def look(self, *, confirm: float = CONFIRM_SECONDS, dry_run: bool = False) -> list[Finding]:
         """Fail what is confirmed lost. Raises DatabaseError."""
         now, found = time.monotonic(), []
-        gone = {(one.job_id, one.number): one for one in _running(self._here) if not _alive(one)}
+        gone = {(one.job_id, one.number): one for one in running(self._here) if not _alive(one)}
         self._gone_since = {key: self._gone_since.get(key, now) for key in gone}
         for key, one in gone.items():
             if now - self._gone_since[key] >= confirm:
                 if not dry_run and not self._judge(one):
                     continue
-                found.append(
-                    Finding(f"its worker {one.worker} is gone; the attempt is lost.", one.job_id, one.number)
-                )
+                found.append(Finding(f"its worker {one.worker} is gone", "failed", one.job_id, one.number))
         return found
 
     def _judge(self, one: RunningAttempt) -> bool:
@@ -92,9 +91,11 @@ class Rescue:
 def release_own(node_id: UUID) -> list[Finding]:
     """Give back what a node that has stopped left running: nobody's failure. Raises DatabaseError."""
     found = []
-    for one in _running(Q(attempts__node_id=node_id)):
-        if not _alive(one) and not recorded_by_hook(one) and lifecycle.release(one.job_id, one.number):
-            found.append(Finding("given back by a node that stopped.", one.job_id, one.number))
+    for one in running():
+        if one.node_id != node_id or _alive(one):
+            continue
+        if not recorded_by_hook(one) and lifecycle.release(one.job_id, one.number):
+            found.append(Finding("its node has stopped", "released", one.job_id, one.number))
     return found
 
 
@@ -102,20 +103,20 @@ def expired_leases(*, dry_run: bool = False) -> list[Finding]:
     """Fail attempts whose worker, wherever it is, has not renewed its lease. Raises DatabaseError."""
     late = Q(lease_until__lt=Now())
     found = []
-    for one in _running(late):
+    for one in running(late):
         message = "The worker has not been heard of for too long."
         if dry_run or (not recorded_by_hook(one) and _fail(one, "worker_lost", message, late)):
-            found.append(Finding("its lease has expired; the attempt is lost.", one.job_id, one.number))
+            found.append(Finding("its lease has expired", "failed", one.job_id, one.number))
     return found
 
 
 def passed_deadlines(*, dry_run: bool = False) -> list[Finding]:
     """Fail attempts that beat on but do not end, as a hung call into C does. Raises DatabaseError."""
     found = []
-    for one in _running(Q(attempts__deadline__lt=Now())):
+    for one in running(Q(attempts__deadline__lt=Now())):
         message = "Working on the file took longer than is allowed."
         if dry_run or _fail(one, "timed_out", message):
-            found.append(Finding("it has passed its deadline.", one.job_id, one.number))
+            found.append(Finding("it has passed its deadline", "failed", one.job_id, one.number))
     return found
 
 
@@ -142,7 +143,7 @@ def lost_wake_ups(workers: int, *, at_once: bool = False, dry_run: bool = False)
                 if not asleep.filter(pk=job_id).update(woken_at=Now()):
                     continue
                 queue.wake(job_id)
-        found.append(Finding("it is due and nobody has started it; woken again.", job_id))
+        found.append(Finding("it is due and nobody starts it", "woken again", job_id))
     return found
 
 
@@ -160,16 +161,27 @@ def recorded_by_hook(one: RunningAttempt) -> bool:
     return not UploadJob.objects.running(one.number).filter(pk=one.job_id).exists()
 
 
-def _running(only: Q) -> Iterator[RunningAttempt]:
-    """Current attempts of running jobs under a condition, in batches of at most BATCH a round."""
+def running(only: Q | None = None) -> list[RunningAttempt]:
+    """Current attempts of running jobs, at most BATCH of them. Raises DatabaseError.
+
+    The few running jobs lead the query; a condition on `node_id` would lead it through a node's whole history.
+    """
     rows = (
         UploadJob.objects.running()
-        .filter(only, attempts__number=F("attempt"))
+        .filter(only or Q(), attempts__number=F("attempt"))
         .annotate(overdue=Case(When(attempts__deadline__lt=Now(), then=Value(True)), default=Value(False)))
         .order_by()
-        .values_list("pk", "attempt", "attempts__pid", "attempts__pid_started", "attempts__worker", "overdue")
+        .values_list(
+            "pk",
+            "attempt",
+            "attempts__pid",
+            "attempts__pid_started",
+            "attempts__worker",
+            "attempts__node",
+            "overdue",
+        )
     )
-    return (RunningAttempt(*row) for row in list(rows[:BATCH]))
+    return [RunningAttempt(*row) for row in rows[:BATCH]]
 
 
 def _alive(one: RunningAttempt) -> bool:

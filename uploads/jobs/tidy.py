@@ -49,20 +49,20 @@ def partial_uploads(*, dry_run: bool = False) -> list[Finding]:
             if not lifecycle.abandon(job_id):
                 continue
             disk.remove_job(job_id)
-        found.append(Finding("an upload without news for too long; given up.", job_id))
+        found.append(Finding("an upload without news for too long", "given up", job_id))
     return found
 
 
 def stray_spool(*, dry_run: bool = False) -> list[Finding]:
     """Remove incoming files that belong to no job. Raises DatabaseError and StorageUnavailable."""
     old = (one for one in inventory.spooled(time.time()) if one.age > _stray_age())
-    return [_removed(one, "an incoming file without a job; removed.", dry_run) for one in _without_row(old)]
+    return [_removed(one, "an incoming file without a job", dry_run) for one in _without_row(old)]
 
 
 def stray_files(prefix: str, *, dry_run: bool = False) -> list[Finding]:
     """Remove kept files, of one prefix, that belong to no job. Raises DatabaseError and StorageUnavailable."""
     old = (one for one in inventory.kept(prefix, time.time()) if one.age > _stray_age())
-    return [_removed(one, "a kept file without a job; removed.", dry_run) for one in _without_row(old)]
+    return [_removed(one, "a kept file without a job", dry_run) for one in _without_row(old)]
 
 
 def lost_artifacts(prefix: str, *, dry_run: bool = False) -> list[Finding]:
@@ -80,7 +80,7 @@ def lost_artifacts(prefix: str, *, dry_run: bool = False) -> list[Finding]:
                 continue
             if one.attempt == 0 and job is not None:
                 continue  # an empty directory, which the next attempt may be about to use
-            found.append(_removed(one, "artifacts of an attempt that did not win; removed.", dry_run))
+            found.append(_removed(one, "artifacts of an attempt that did not win", dry_run))
     return found
 
 
@@ -92,10 +92,10 @@ def old_records(*, dry_run: bool = False) -> list[Finding]:
     found = []
     tasks = Task.objects.filter(success=False, stopped__lt=Now() - FAILED_TASKS_AGE)
     for count in _pruned(tasks, dry_run):
-        found.append(Finding(f"{count} failures in django-q2's table are older than a week; pruned."))
+        found.append(Finding(f"{count} failures in django-q2's table are older than a week", "pruned"))
     nodes = Node.objects.filter(beat_at__lt=Now() - SILENT_NODES_AGE)
     for count in _pruned(nodes, dry_run):
-        found.append(Finding(f"{count} nodes have not been heard of for a day; pruned."))
+        found.append(Finding(f"{count} nodes have not been heard of for a day", "pruned"))
     return found
 
 
@@ -149,4 +149,4 @@ def _removed(one: Found, what: str, dry_run: bool) -> Finding:
                     one.path.unlink()
             except FileNotFoundError:
                 log.debug("tidy.gone_already", path=one.path.name)
-    return Finding(f"{one.path.name}: {what}" if one.attempt == 0 else what, one.job_id, one.attempt)
+    return Finding(what, "removed", one.job_id, one.attempt)

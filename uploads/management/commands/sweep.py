@@ -26,6 +26,6 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self.stdout.write("A dry run: nothing is changed.")
         for one in found:
-            self.stdout.write(str(one))
+            self.stdout.write(f"{one}; {'to be ' if options['dry_run'] else ''}{one.cure}.")
         verb = "would be seen to" if options["dry_run"] else "seen to"
         self.stdout.write(f"{len(found)} findings {verb}." if found else "Nothing is lost.")
