@@ -94,9 +94,9 @@ class Sandbox:
             raise SandboxBroken("The sandbox must be started from the main thread of its worker.")
         self.close()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._alive, alive = os.pipe()
-        with theirs, open(alive, "wb"):  # noqa: PTH123 - to close it
-            paths = [path for path in sys.path if path.startswith("/")]
+        alive, self._alive = os.pipe()
+        with theirs, open(alive, "rb"):  # noqa: PTH123 - to close it
+            paths = [str(Path(path).absolute()) for path in sys.path]  # "" is the working directory
             command = [sys.executable, "-I", "-X", "utf8", "-c", BOOTSTRAP]
             self._socket = ours
             self._process = subprocess.Popen(
@@ -110,7 +110,10 @@ class Sandbox:
             )
         try:
             self._greet(ours)
-        except (_ZygoteGone, OSError) as error:
+        except ConnectionError as error:
+            self.close()
+            raise SandboxBroken("The sandbox does not start: its process has ended.") from error
+        except (_ZygoteGone, TimeoutError) as error:
             self.close()
             raise SandboxBroken(f"The sandbox does not start: {error}") from error
 
@@ -132,7 +135,7 @@ class Sandbox:
                 self._missing, self._wall = tuple(told["missing"]), told["wall_seconds"]
                 zygote.settimeout(None)
                 return
-        raise _ZygoteGone("it ended while starting.")
+        raise ConnectionError("end of file")
 
     def close(self) -> None:
         """End the zygote and whatever it has forked; when this returns, nothing of them runs any more."""
@@ -147,7 +150,9 @@ class Sandbox:
                 self._process.wait()
             self._process = None
         if self._alive >= 0:
-            select.select([self._alive], [], [], GONE_SECONDS)
+            gone = select.poll()
+            gone.register(self._alive, 0)  # POLLERR comes with the end of the last reader
+            gone.poll(GONE_SECONDS * 1000)
             os.close(self._alive)
             self._alive = -1
 

@@ -16,7 +16,8 @@ from uploads.processing.base import ArtifactFile, Json
 # The share of its memory limit at which a dying process is taken to have died of it.
 NEAR = 0.8
 _ALLOCATION_WORDS = ("bad_alloc", "memory allocation of", "out of memory", "cannot allocate memory")
-_MESSAGE, _DETAIL = 1000, 4096
+# Together with a sentence of ours, what a child said last is no longer than a detail.
+_MESSAGE, _DETAIL, _SAID = 1000, 4096, 3900
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def _reported(told: Told, usage: Usage, failed: dict[str, Json]) -> Failed:
 
 def _ended_badly(end: dict[str, Any], cause: str, exit_: int) -> tuple[str, str]:
     """(code, detail) of a child that did not say how it ended."""
-    said = f" It said: {end['stderr']}" if end["stderr"] else ""
+    said = f" It said: {end['stderr'][-_SAID:]}" if end["stderr"] else ""
     if cause == "wall" or exit_ == -signal.SIGXCPU:
         return "timed_out", f"It was ended after {end['wall_seconds']:.1f} s.{said}"
     if cause == "memory":

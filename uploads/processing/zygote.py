@@ -24,8 +24,8 @@ from uploads.processing.watch import WorkerGone
 def main(fd: int, alive: int, parent: int) -> NoReturn:
     """Serve the worker `parent` on the socket `fd`; does not return.
 
-    `alive` is the end of a pipe that we and every child hold open: at its other end the worker sees when
-    the last of us has gone.
+    `alive` is the reading end of a pipe, which we and every child hold open and nobody uses: at the other
+    end the worker sees when the last of us has gone.
     """
     for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)  # a stopping worker finishes its file, then closes the socket
