@@ -24,6 +24,9 @@ CELL_CHARACTERS = 80
 NOTES = 8
 FACTS = 24
 
+# Of a kind unknown here, what the card says anyway, or shows in full elsewhere.
+TOLD = {"text", "preview", "sha256", "size", "content_type", "type"}
+
 # Artifacts that are the picture of an upload, as our processors name them.
 PICTURES = ("thumbnail.webp", "page-1.webp")
 
@@ -216,7 +219,7 @@ def _other(result: dict[str, Any]) -> Card:
         *(
             (_label(name), _("yes") if value is True else _("no") if value is False else _plain(value))
             for name, value in result.items()
-            if isinstance(value, bool | int | float | str) and name not in ("text", "preview")
+            if isinstance(value, bool | int | float | str) and name not in TOLD
         )
     )
     text = result.get("text") or result.get("preview")

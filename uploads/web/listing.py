@@ -177,7 +177,10 @@ def changes(user: User, wanted: Wanted, until: str, known: Sequence[str]) -> Cha
         rows = rows.filter(Q(created_at__gte=moment + _LEAST) | _at(moment) & Q(pk__gte=last))
     seen = list(rows.prefetch_related(None).values_list(*SEEN)[:LIVE_ROWS])
     line = places() if any(row[1] == State.QUEUED for row in seen) else {}
-    now = {row[0]: version(*row, line.get(row[0])) for row in seen}
+    now = {
+        pk: version(pk, state, progress, note, attempt, due, line.get(pk))
+        for pk, state, progress, note, attempt, due in seen
+    }
     before = {one[:12]: one for one in known}
     stale = [job_id for job_id, mark in now.items() if before.get(key_of(job_id)) != mark]
     # Between the two queries a job may move on or vanish: the next look sees to that.

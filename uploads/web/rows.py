@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,14 +102,16 @@ def announcement(jobs: list[UploadJob]) -> str:
     """What a screen reader says of jobs that came to an end: each by name while they are few."""
     if len(jobs) <= 3:
         return " ".join(_sentence(job) for job in jobs)
+    counts = Counter(job.state for job in jobs)
+    done, failed, cancelled = counts[State.SUCCEEDED], counts[State.FAILED], counts[State.CANCELLED]
     parts = []
-    for state, text in (
-        (State.SUCCEEDED, lambda n: ngettext("%(n)s file is done.", "%(n)s files are done.", n)),
-        (State.FAILED, lambda n: ngettext("%(n)s file failed.", "%(n)s files failed.", n)),
-        (State.CANCELLED, lambda n: ngettext("%(n)s file was cancelled.", "%(n)s files were cancelled.", n)),
-    ):
-        if count := sum(job.state == state for job in jobs):
-            parts.append(text(count) % {"n": count})
+    if done:
+        parts.append(ngettext("%(n)s file is done.", "%(n)s files are done.", done) % {"n": done})
+    if failed:
+        parts.append(ngettext("%(n)s file failed.", "%(n)s files failed.", failed) % {"n": failed})
+    if cancelled:
+        text = ngettext("%(n)s file was cancelled.", "%(n)s files were cancelled.", cancelled)
+        parts.append(text % {"n": cancelled})
     return " ".join(parts)
 
 

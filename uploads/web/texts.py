@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 
 def script_texts() -> dict[str, str]:
@@ -30,5 +31,11 @@ def script_texts() -> dict[str, str]:
         "offline": _("The server cannot be reached. The list will catch up when it is back."),
         "emptyFolder": _("There are no files in that folder."),
         "total": _("{done} of {all} files sent"),
-        "leave": _("Files are still being sent."),
+        # Django's own words for sizes, in its catalogues.
+        "size1": _("%s KB") % "{n}",
+        "size2": _("%s MB") % "{n}",
+        "size3": _("%s GB") % "{n}",
+        "size4": _("%s TB") % "{n}",
+        "size0one": ngettext("%(size)d byte", "%(size)d bytes", 1).replace("%(size)d", "{n}"),
+        "size0": ngettext("%(size)d byte", "%(size)d bytes", 2).replace("%(size)d", "{n}"),
     }
