@@ -242,6 +242,20 @@ def test_a_bomb_in_layers_is_found_by_what_its_heart_declares(tmp_path: Path) ->
     assert refusal_of(tmp_path, bomb).code == "too_complex"
 
 
+def test_a_compressed_bomb_inside_a_zip_is_found_although_the_zip_is_modest(tmp_path: Path) -> None:
+    inner = gzip.compress(bytes(110 << 20), 1)
+    refusal = refusal_of(tmp_path, made.zip_of({"a.gz": inner}))
+    assert refusal.code == "too_complex" and "bomb" in refusal.message
+
+
+def test_damage_inside_an_inner_archive_is_not_the_outer_ones_fault(tmp_path: Path) -> None:
+    _, result = work_on(
+        tmp_path, made.zip_of({"a.zip": made.zip_of()[:300], "b.gz": gzip.compress(b"x")[:-3]})
+    )
+    samples.same(result, entries=2)
+    samples.same(result["checked"], contents="whole")
+
+
 def test_archives_without_end_are_refused(tmp_path: Path) -> None:
     refusal = refusal_of(tmp_path, made.nested_zip(8, made.zip_of()))
     assert refusal.code == "too_complex" and "more than 4 deep" in refusal.message
@@ -355,6 +369,12 @@ def test_a_tar_entry_of_negative_or_endless_size_is_damaged(tmp_path: Path) -> N
         }
 
 
+def test_a_file_that_is_only_called_gzip_is_damaged(tmp_path: Path) -> None:
+    with pytest.raises(ProcessingError, match="does not begin as") as caught:
+        work_on(tmp_path, b"not at all", "a.gz", "application/gzip")
+    assert caught.value.code == "corrupt_file"
+
+
 def test_garbage_is_damaged(tmp_path: Path) -> None:
     for data in (b"", b"PK\x03\x04", b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", bytes(5000), b"garbage" * 99):
         assert refusal_of(tmp_path, data).code == "corrupt_file"
@@ -373,6 +393,13 @@ def test_when_the_budget_is_spent_the_result_says_part(
         _, result = work_on(tmp_path, data)
         samples.same(result["checked"], contents="part")
         assert result["files"]
+
+
+def test_when_time_runs_out_the_result_says_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "CHECKED_SHARE", 0.0)
+    for data in (made.zip_of(), made.tar_of(), made.tar_of(compression="gz")):
+        _, result = work_on(tmp_path, data)
+        samples.same(result["checked"], contents="part")
 
 
 def test_an_office_document_is_not_claimed() -> None:

@@ -43,7 +43,10 @@ class Budget:
         return cls(job.size, min(job.limits.wall_seconds, job.limits.cpu_seconds) * CHECKED_SHARE)
 
     def spend(self, count: int) -> None:
-        """Note `count` more bytes. Raises ProcessingError(too_complex) for a bomb, BudgetSpent at the end."""
+        """Note `count` more bytes; with 0 look at the time only.
+
+        Raises ProcessingError(too_complex) for a bomb, BudgetSpent at the end of bytes or time.
+        """
         self.spent += count
         refuse_bomb(self.spent, self.packed)
         if self.spent > self.limit or time.monotonic() > self.deadline:

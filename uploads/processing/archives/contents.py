@@ -39,6 +39,7 @@ def check_zip(
     unknown: list[str] = []
     for index, one in enumerate(directory):
         kind = kind_of(one)
+        budget.spend(0)
         if one.flag_bits & ENCRYPTED or (kind == "dir" and not one.compress_size):
             continue
         section = _contents(file, one, inventory)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import IO, cast
 
-from uploads.processing.archives.budget import MAX_BYTES, human
+from uploads.processing.archives.budget import MAX_BYTES, Budget, human
 from uploads.processing.archives.inflate import Readable
 from uploads.processing.archives.inventory import Entry, Inventory
 from uploads.processing.base import MIB, ProcessingError
@@ -34,6 +34,7 @@ def is_tar(head: bytes) -> bool:
 def read_tar(
     source: Readable,
     inventory: Inventory,
+    budget: Budget,
     length: int | None,
     progress: Callable[[int], None],
 ) -> None:
@@ -46,7 +47,7 @@ def read_tar(
     tar: tarfile.TarFile | None = None
     try:
         tar = _open(source, length, _header_class(ending))
-        _walk(tar, inventory, length, progress)
+        _walk(tar, inventory, budget, length, progress)
     except RecursionError as error:
         message = "The tar chains too many extended headers to one entry."
         raise ProcessingError("too_complex", message) from error
@@ -92,7 +93,11 @@ def _header_class(ending: list[tarfile.HeaderError]) -> type[tarfile.TarInfo]:
 
 
 def _walk(
-    tar: tarfile.TarFile, inventory: Inventory, length: int | None, progress: Callable[[int], None]
+    tar: tarfile.TarFile,
+    inventory: Inventory,
+    budget: Budget,
+    length: int | None,
+    progress: Callable[[int], None],
 ) -> None:
     place = 0
     while (member := tar.next()) is not None:
@@ -111,6 +116,7 @@ def _walk(
             )
             raise ProcessingError("too_complex", message)
         inventory.add(_entry(member))
+        budget.spend(0)
         progress(place)
 
 

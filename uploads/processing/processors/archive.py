@@ -21,8 +21,9 @@ from uploads.processing.archives.tars import drain, is_tar, read_tar
 from uploads.processing.archives.zips import read_directory, take_stock
 from uploads.processing.base import MIB, Context, Json, Limits, ProcessingError
 
+_ZIP_TYPES = ("application/zip", "application/x-zip-compressed")
 TYPES = (
-    "application/zip", "application/x-zip-compressed", "application/x-tar", "application/gzip",
+    *_ZIP_TYPES, "application/x-tar", "application/gzip",
     "application/x-gzip", "application/x-bzip2", "application/x-bzip", "application/x-xz",
     "application/x-gtar", "application/x-compressed-tar",
 )  # fmt: skip
@@ -45,12 +46,10 @@ def process(job: Context) -> dict[str, Json]:
         kind = stream_kind(head)
         if kind:
             result = _stream(job, file, kind, inventory)
-        elif head.startswith(_ZIP_MAGICS) or "zip" in job.content_type.removeprefix("application/x-g"):
+        elif head.startswith(_ZIP_MAGICS) or job.content_type in _ZIP_TYPES:
             result = _zip(job, file, inventory)
         elif is_tar(head) or "tar" in job.content_type:
-            read_tar(file, inventory, job.size, _Progress(job, inventory).at)
-            note = "A tar has no check sums of its own; its headers were followed to the end."
-            result = inventory.result("tar") | {"checked": _checked("whole", 0, note)}
+            result = _tar(job, file, inventory)
         else:
             message = "The archive is damaged: it does not begin as a zip, tar, gzip, bzip2 or xz file does."
             raise ProcessingError("corrupt_file", message)
@@ -77,6 +76,15 @@ def _zip(job: Context, file: io.BufferedReader, inventory: Inventory) -> dict[st
     return inventory.result("zip") | {"checked": _checked("part" if note else "whole", budget.spent, note)}
 
 
+def _tar(job: Context, file: io.BufferedReader, inventory: Inventory) -> dict[str, Json]:
+    contents, note = "whole", "A tar has no check sums of its own; its headers were followed to the end."
+    try:
+        read_tar(file, inventory, Budget.of(job), job.size, _Progress(job, inventory).at)
+    except BudgetSpent:
+        contents, note = "part", "It has more entries than could be read in the time."
+    return inventory.result("tar") | {"checked": _checked(contents, 0, note)}
+
+
 def _stream(job: Context, file: io.BufferedReader, kind: str, inventory: Inventory) -> dict[str, Json]:
     """Read a compressed stream to its end, through further streams inside it; a tar in it is listed."""
     budget = Budget.of(job)
@@ -96,7 +104,7 @@ def _stream(job: Context, file: io.BufferedReader, kind: str, inventory: Invento
             source, kind = peeked, stream_kind(peeked.head)
         if is_tar(peeked.head) or (_named_tar(job.filename) and not any(peeked.head)):
             format = _TAR_NAMES[outermost]
-            read_tar(source, inventory, None, _Progress(job, inventory).at)
+            read_tar(source, inventory, budget, None, _Progress(job, inventory).at)
         drain(source)
         for layer in reversed(layers):
             layer.drain()
