@@ -56,7 +56,7 @@ class ErrorAdmin(HistoryAdmin[ErrorRecord]):
     fieldsets = (
         (None, {"fields": ("title", "message", "operator_advice", "detail")}),
         (_("File"), {"fields": (
-            "file", ("job_link", "owner_link"), ("size_told", "content_type", "kind"), "digest", "job_uuid",
+            "file", ("job_link", "owner_link"), ("content_type", "size_told"), "kind", "digest", "job_uuid",
         )}),
         (_("Attempt"), {"fields": (
             ("attempt", "worker"), (words.when("occurred_at", _("occurred")), "then"), "exception_type",
