@@ -83,6 +83,7 @@ def connection(path: str, *, threads: int = 2) -> Iterator[duckdb.DuckDBPyConnec
     try:
         opened = duckdb.connect(":memory:", config=config)
         opened.execute(f"SET allowed_paths = [{literal(path)}]")
+        opened.execute("SET enable_progress_bar = false")  # else it writes on stdout after two seconds
         opened.execute("SET TimeZone = 'UTC'")
         opened.execute("SET enable_external_access = false")
         opened.execute("SET lock_configuration = true")

@@ -17,9 +17,22 @@ from uploads.processing._textkind import bom, wide
 BLOCK = 1 << 20
 # charset-normalizer's cost grows with the sample, its verdict hardly does.
 SAMPLE = 16 * 1024
-# What it may choose from; the more it may, the more often a short text ends up in an exotic one.
-_CANDIDATES = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_r",
-               "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"]  # fmt: skip
+# What it may choose from: in a Western text the bytes beyond ASCII stand alone, in the others they come in runs.
+# The more it may choose from, the more often a short text ends up in an exotic one.
+_WESTERN = ["cp1252", "cp1250", "cp1254"]
+_OTHERS = [
+    "cp1251",
+    "cp1253",
+    "cp1255",
+    "cp1256",
+    "koi8_r",
+    "shift_jis",
+    "euc_jp",
+    "gb18030",
+    "big5",
+    "euc_kr",
+]
+_RUNS = re.compile(rb"[\x80-\xff]+")
 _LABELS = {"cp1252": "windows-1252", "cp1250": "windows-1250", "cp1251": "windows-1251",
            "cp1253": "windows-1253", "cp1254": "windows-1254", "cp1255": "windows-1255",
            "cp1256": "windows-1256", "koi8_r": "koi8-r", "utf-16-le": "utf-16le", "utf-16-be": "utf-16be",
@@ -164,9 +177,10 @@ def _around(text: str) -> bytes:
 
 def _legacy(sample: bytes) -> str:
     """The codec of a text that is not Unicode; Windows-1252 unless another reads clearly better."""
-    best = from_bytes(sample, cp_isolation=_CANDIDATES, steps=5, chunk_size=1024).best()
-    if best is None or best.encoding not in _CANDIDATES:
-        return "cp1252"
-    if str(best) == sample.decode("cp1252", "replace"):
+    runs = _RUNS.findall(sample)
+    western = sum(map(len, runs)) < 2 * len(runs)
+    candidates = _WESTERN if western else [*_OTHERS, *_WESTERN]
+    best = from_bytes(sample, cp_isolation=candidates, steps=5, chunk_size=1024).best()
+    if best is None or best.encoding not in candidates or str(best) == sample.decode("cp1252", "replace"):
         return "cp1252"
     return best.encoding
