@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from uploads.codes import FAILURE_CODES
 from uploads.models import ErrorRecord, State, UploadJob
@@ -15,7 +15,8 @@ from uploads.models import ErrorRecord, State, UploadJob
 # Kept as a closed list in the description, though it is plain text in the row.
 StateName = Annotated[str, Field(json_schema_extra={"enum": list(State.values)})]
 # No text of ours holds a NUL, and PostgreSQL takes none.
-Words = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
+NO_NUL = r"^[^\x00]*$"
+Words = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 Limit = Annotated[int, Field(ge=1, le=100)]
 Cursor = Annotated[str, Field(max_length=200, description="`next_cursor` of the page before.")]
@@ -98,7 +99,7 @@ class JobOut(Schema):
             content_type=job.content_type or None,
             state=job.state,
             progress=job.progress,
-            note=job.note,
+            note=job.note or job.contradiction,
             attempt=job.attempt,
             created_at=job.created_at,
             queued_at=job.queued_at,
@@ -247,7 +248,10 @@ class ErrorPage(Schema):
     next_cursor: str | None
 
 
-class Resolution(Schema):
+class Resolution(BaseModel):
     """How an operator dealt with an error record."""
 
-    note: str = Field("", max_length=5_000)
+    # Not a ninja Schema: that one reads attributes, and so takes any list for an empty resolution.
+    model_config = ConfigDict(extra="forbid")
+
+    note: Annotated[str, Field(max_length=5_000, pattern=NO_NUL)] = ""
