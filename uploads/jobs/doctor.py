@@ -118,7 +118,7 @@ def _nodes() -> Iterator[Diagnosis]:
     alive = Node.objects.filter(beat_at__gte=Now() - NODE_SILENCE, stopped_at__isnull=True)
     waiting = UploadJob.objects.due().count()
     if waiting and not alive.exists():
-        yield Diagnosis(f"{waiting} jobs are due and no cluster is alive: start `manage.py qcluster`.")
+        yield Diagnosis(f"No cluster is alive and jobs are due ({waiting}): start `manage.py qcluster`.")
     for node in alive.filter(restarts__gt=0):
         yield Diagnosis(
             f"The cluster of {node.name} (process {node.pid}) was started anew {node.restarts} times; "
@@ -143,10 +143,10 @@ def _messages() -> Iterator[Diagnosis]:
         )
     doubled = sum(count - 1 for count in messages.values())
     if doubled:
-        yield Diagnosis(f"{doubled} messages wake a job that another one wakes too; harmless.", wrong=False)
+        yield Diagnosis(f"Messages for jobs that have another one: {doubled}; harmless.", wrong=False)
     idle = _idle(list(messages))
     if idle:
-        yield Diagnosis(f"{idle} messages wake jobs that do not wait any more; harmless.", wrong=False)
+        yield Diagnosis(f"Messages for jobs that do not wait any more: {idle}; harmless.", wrong=False)
 
 
 def _absent(job_ids: Iterable[UUID], messages: dict[UUID, int]) -> Iterator[UUID]:
@@ -174,4 +174,4 @@ def census() -> str:
     """What was compared, in a sentence."""
     began = time.time()
     files = sum(1 for prefix in inventory.PREFIXES for _one in inventory.kept(prefix, began))
-    return f"{UploadJob.objects.count()} jobs, {files} kept files, {queue.depth()} messages."
+    return f"Jobs: {UploadJob.objects.count()}, kept files: {files}, messages: {queue.depth()}."

@@ -64,13 +64,15 @@ def _die_with_forker() -> None:
 class StopSignals:
     """While entered, SIGINT, SIGTERM and SIGHUP are remembered, and they and SIGCHLD end a `wait`.
 
-    A signal that was ignored before (nohup) stays ignored. Use in the main thread.
+    A signal that was ignored before (nohup) stays ignored. Use in the main thread. With `last` the process
+    ends right afterwards, and stop signals that come meanwhile are ignored: its exit status is settled.
     """
 
     # A process manager may signal the group and its leader may pass the signal on: that is one stop, not two.
     _SAME_STOP_SECONDS = 1.0
 
-    def __init__(self) -> None:
+    def __init__(self, *, last: bool = False) -> None:
+        self._last = last
         self.requested_at: float | None = None
         self.hurry = False
         self._before: dict[int, signal.Handlers | object] = {}
@@ -90,7 +92,9 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what getsignal gave is taken back
+            settled = self._last and number in STOPS
+            # What getsignal gave is taken back.
+            signal.signal(number, signal.SIG_IGN if settled else handler)  # type: ignore[arg-type]
         signal.set_wakeup_fd(self._fd_before)
         self._reader.close()
         self._writer.close()

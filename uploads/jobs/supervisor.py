@@ -57,7 +57,7 @@ class Supervisor:
 
         Raises DatabaseError where the node's row cannot be written at the start.
         """
-        with processes.StopSignals() as signals:
+        with processes.StopSignals(last=True) as signals:
             kernel.become_subreaper()
             processes.bind_forks()
             cluster.relax_database()

@@ -28,6 +28,6 @@ class Command(BaseCommand):
         if len(found) > SHOWN:
             self.stdout.write(f"… and {len(found) - SHOWN} more.")
         bad = sum(one.wrong for one in found)
-        self.stdout.write(f"{census} {f'{bad} things are wrong.' if bad else 'All agree.'}")
+        self.stdout.write(f"{census} {f'Wrong: {bad}.' if bad else 'All agree.'}")
         if bad:
             sys.exit(1)

@@ -27,5 +27,4 @@ class Command(BaseCommand):
             self.stdout.write("A dry run: nothing is changed.")
         for one in found:
             self.stdout.write(f"{one}; {'to be ' if options['dry_run'] else ''}{one.cure}.")
-        verb = "would be seen to" if options["dry_run"] else "seen to"
-        self.stdout.write(f"{len(found)} findings {verb}." if found else "Nothing is lost.")
+        self.stdout.write(f"Findings: {len(found)}." if found else "Nothing is lost.")
