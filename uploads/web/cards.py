@@ -6,6 +6,7 @@ come from processors of several versions and of strangers, so nothing is taken f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -281,7 +282,10 @@ def _text(value: object, limit: int = 200) -> str:
 def _number(value: object, *, grouped: bool = True) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _text(value, 40)
-    return number_format(round(value, 3), use_l10n=True, force_grouping=grouped)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    short = round(value, 3)
+    return number_format(int(short) if short == int(short) else short, force_grouping=grouped)
 
 
 def _count(value: object) -> str:
