@@ -217,6 +217,11 @@ def do_write_many(job: Context) -> None:
         (job.artifacts_dir / str(number)).write_bytes(b"x" * MIB)
 
 
+def do_write_empty_files(job: Context) -> None:
+    for number in range(100_000):
+        (job.artifacts_dir / str(number)).touch()
+
+
 def do_write_and_unlink(job: Context) -> None:
     for number in range(10_000):
         (job.artifacts_dir / str(number)).write_bytes(b"x" * MIB)

@@ -85,8 +85,9 @@ class Jail:
             os.setresuid(self.uid, self.uid, self.uid)
         with contextlib.suppress(OSError):  # refused where a capability was never ours
             kernel.drop_capabilities()
-        # Without a private root its own /proc/self/fd is the child's way to the file.
-        kernel.set_dumpable(self.root_ns is None)
+        # Without a private root its own /proc/self/fd is the child's way to the file; and a zygote without
+        # root's rights may read what a child of its own user has written (/proc/PID/io) only from a dumpable.
+        kernel.set_dumpable(self.root_ns is None or self.uid is None)
         kernel.die_with_parent(signal.SIGKILL)  # the change of user has cleared it
         return Path(path), Path(artifacts)
 

@@ -62,7 +62,7 @@ class Warden:
         try:
             forked = self._fork(order, loan)
             deadline = began + order.deadline if order.deadline is not None else float("inf")
-            end = Watch(self._link, self._rules, forked, began, deadline).until_the_end()
+            end = Watch(self._link, self._rules, forked, began, deadline, order.artifacts).until_the_end()
         finally:
             loan.give_back()
         self._link.send(wire.END, wire.dump(end))

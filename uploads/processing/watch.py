@@ -69,11 +69,16 @@ class Forked:
 
 
 class Watch:
-    """One child from fork to burial. `began` and `deadline` are on the monotonic clock."""
+    """One child from fork to burial. `began` and `deadline` are on the monotonic clock.
 
-    def __init__(self, link: Link, rules: Rules, forked: Forked, began: float, deadline: float) -> None:
+    `artifacts` is the directory it writes to, as the zygote sees it.
+    """
+
+    def __init__(
+        self, link: Link, rules: Rules, forked: Forked, began: float, deadline: float, artifacts: str
+    ) -> None:
         self._link, self._rules, self._child, self._began = link, rules, forked, began
-        self._deadline = deadline
+        self._deadline, self._artifacts = deadline, artifacts
         self._limits = rules.limits(DEFAULT)
         self._cause = EXITED
         self._told: set[bytes] = set()
@@ -133,7 +138,10 @@ class Watch:
         self._memory = max(self._memory, now.memory_bytes)
         if now.memory_bytes > limits.memory_bytes + MEMORY_SLACK_BYTES:
             return MEMORY
-        if now.disk_bytes > limits.output_bytes + DISK_SLACK_BYTES:
+        on_disk, entries = census.disk_usage(self._artifacts)
+        if max(on_disk, now.disk_bytes) > limits.output_bytes + DISK_SLACK_BYTES:
+            return OUTPUT
+        if entries >= census.MAX_ENTRIES:
             return OUTPUT
         if now.written_bytes - self._own_bytes > REWRITE_FACTOR * limits.output_bytes:
             return OUTPUT

@@ -1,0 +1,75 @@
+"""Run as a program: print what a sandbox of another kind of user does, as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.processing.conftest import Bench, hostile_config
+from uploads.processing import kernel, newroot
+from uploads.processing.sandbox import Done, Failed, Sandbox
+
+NOBODY = 65534
+REPOSITORY = Path(__file__).parents[2]
+
+
+def open_the_way() -> None:
+    """Make Python and our code reachable to every user, though they may lie below a closed home."""
+    places = [sys.base_prefix, sys.prefix, str(REPOSITORY)]
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
+    mounts = {place: kernel.detached_mount(place) for place in places if not newroot.open_to_all(place)}
+    for closed in {"/".join(place.split("/")[:2]) for place in mounts}:
+        kernel.mount("tmpfs", closed, "tmpfs", data="mode=0755")
+    for place, fd in mounts.items():
+        Path(place).mkdir(parents=True, exist_ok=True)
+        kernel.attach_mount(fd, place)
+
+
+def give_up_root() -> None:
+    """Become nobody."""
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+def main(user: str, without: list[str]) -> None:
+    """Print {action: code or result, "missing": […]}; `user` is "ordinary", or "root" to stay it."""
+    if os.getuid() == 0:
+        open_the_way()
+        if user == "ordinary":
+            give_up_root()
+    with tempfile.TemporaryDirectory() as place:
+        sandbox = Sandbox(hostile_config(), without=without)
+        sandbox.start()
+        bench = Bench(sandbox, Path(place))
+        (bench.place / "db.sqlite3").write_text("rows")
+        told: dict[str, object] = {"missing": sandbox.missing_fences, "uid": os.getuid()}
+        for action, *rest in (
+            ("previews",),
+            ("allocate",),
+            ("segfault",),
+            ("fork_bomb",),
+            ("write_many",),
+            ("daemon",),
+            ("inventory",),
+            ("look", str(bench.place / "db.sqlite3"), f"/proc/{os.getpid()}/environ", "/etc/passwd"),
+            ("reach", "1", str(os.getpid()), "nobody"),
+            ("nothing",),
+        ):
+            outcome = bench.run(action, *rest)
+            told[action] = outcome.result if isinstance(outcome, Done) else ""
+            if isinstance(outcome, Failed):
+                told[action] = outcome.code
+        sandbox.close()
+        kept, left = (bench.place / "kept").stat(), bench.artifacts.stat()
+        told["owners"] = [kept.st_uid, kept.st_gid, left.st_uid, left.st_gid]
+        told["mode"] = kept.st_mode & 0o777
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
