@@ -30,7 +30,7 @@ BUILTIN: dict[str, str] = {
 
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
-_FIELDS = {one.name: type(getattr(Limits(), one.name)) for one in fields(Limits)}
+_FIELDS = {one.name: str(one.type) for one in fields(Limits)}  # the annotation: "int" or "float"
 
 
 class Registry:
@@ -118,7 +118,7 @@ def _checked(kind: str, override: Mapping[str, object]) -> dict[str, int | float
         if name not in _FIELDS:
             known = ", ".join(_FIELDS)
             raise ValueError(f"Limits for {kind!r}: there is no limit {name!r} (there are {known}).")
-        whole = _FIELDS[name] is int
+        whole = _FIELDS[name] == "int"
         right = isinstance(value, int) if whole else isinstance(value, int | float)
         if isinstance(value, bool) or not right or not 0 < cast(float, value) < float("inf"):
             number = "a whole number" if whole else "a number"

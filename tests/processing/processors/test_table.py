@@ -104,6 +104,11 @@ def test_other_encodings_are_found_and_read(read: Read, encoding: str, label: st
     assert columns(result) == [("id", "integer", 1, 2), ("city", "text", "Köln", "Århus")]
 
 
+def test_czech_is_told_from_german_when_there_is_enough_of_it(read: Read) -> None:
+    line = "Příliš žluťoučký kůň;úpěl ďábelské ódy\n"
+    assert read(("věta;konec\n" + line * 3).encode("cp1250"))["preview"][0][0] == "Příliš žluťoučký kůň"
+
+
 def test_cyrillic_is_not_taken_for_western(read: Read) -> None:
     result = read("имя;город\nИван;Москва\nПётр;Казань\n".encode("cp1251"))
     assert (result["encoding"], result["preview"][0]) == ("windows-1251", ["Иван", "Москва"])
@@ -264,8 +269,8 @@ def test_a_part_that_lies_about_its_size_is_found_out(read: Read) -> None:
     book = samples.workbook({"A": samples.sheet(" " * 100_000)})
     honest = len(samples.sheet(" " * 100_000)).to_bytes(4, "little")
     assert book.count(honest) == 2  # once in the part's own header, once in the directory
-    error = refusal(read, book.replace(honest, (500).to_bytes(4, "little")), samples.XLSX)
-    assert (error.code, "size" in error.message) == ("corrupt_file", True)
+    liar = book.replace(honest, (500).to_bytes(4, "little"))
+    assert refusal(read, liar, samples.XLSX).code == "corrupt_file"
 
 
 ENTITIES = [
@@ -364,7 +369,7 @@ def test_the_engine_reads_one_path_and_cannot_be_let_loose(tmp_path: Path, query
 
 
 def test_our_own_mistake_is_never_blamed_on_the_file(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_duck, "MEMORY", -1 << 20)
+    monkeypatch.setattr(_duck, "literal", lambda value: "no literal")
     with pytest.raises(RuntimeError, match="locked down"):
         read(b"a,b\n1,2\n")
 
@@ -427,7 +432,7 @@ def test_a_damaged_table_ends_in_a_result_or_a_named_error(read: Read, tmp_path:
         "parquet": (samples.parquet(tmp_path), samples.PARQUET),
     }[kind]
     results = 0
-    for damaged in mutations(data, 25, seed=7):
+    for damaged in mutations(data, 12, seed=7):
         try:
             results += bool(read(damaged, content_type))
         except ProcessingError as error:

@@ -32,6 +32,8 @@ _OTHERS = [
     "big5",
     "euc_kr",
 ]
+# With fewer foreign characters than this nobody can tell one Western encoding from another.
+FEW = 24
 _RUNS = re.compile(rb"[\x80-\xff]+")
 _LABELS = {"cp1252": "windows-1252", "cp1250": "windows-1250", "cp1251": "windows-1251",
            "cp1253": "windows-1253", "cp1254": "windows-1254", "cp1255": "windows-1255",
@@ -179,6 +181,8 @@ def _legacy(sample: bytes) -> str:
     """The codec of a text that is not Unicode; Windows-1252 unless another reads clearly better."""
     runs = _RUNS.findall(sample)
     western = sum(map(len, runs)) < 2 * len(runs)
+    if western and len(runs) < FEW:
+        return "cp1252"
     candidates = _WESTERN if western else [*_OTHERS, *_WESTERN]
     best = from_bytes(sample, cp_isolation=candidates, steps=5, chunk_size=1024).best()
     if best is None or best.encoding not in candidates or str(best) == sample.decode("cp1252", "replace"):

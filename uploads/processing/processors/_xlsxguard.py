@@ -6,7 +6,9 @@ is refused (part 2 of the standard forbids it), so entities never exist here and
 
 from __future__ import annotations
 
+import errno
 import re
+import struct
 import zipfile
 import zlib
 from array import array
@@ -39,17 +41,18 @@ def check(path: Path) -> None:
             roots = [(_root(archive, one), one) for one in parts]
             for _, one in sorted(roots, key=lambda pair: pair[0] != "sst"):
                 _Part(one.filename, shared).read(archive, one, budget)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        ValueError,
-        OverflowError,
-    ) as error:
-        raise ProcessingError(
-            "corrupt_file", "The workbook is damaged: it cannot be unpacked.", detail=str(error)[:500]
-        ) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # zipfile seeks where a damaged directory sends it
+            raise
+        raise _broken(error) from error
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError) as error:
+        raise _broken(error) from error
+
+
+def _broken(error: Exception) -> ProcessingError:
+    return ProcessingError(
+        "corrupt_file", "The workbook is damaged: it cannot be unpacked.", detail=str(error)[:500]
+    )
 
 
 def _parts(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
