@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import duckdb
@@ -38,6 +41,32 @@ def run(processor: Any, data: bytes | Path, content_type: str, folder: Path) -> 
     job = Context(path, "upload", content_type, path.stat().st_size, Limits(), artifacts)
     result: dict[str, Any] = json.loads(json.dumps(processor.process(job), allow_nan=False))
     return result
+
+
+_PEAK = """
+import json, sys
+from importlib import import_module
+from pathlib import Path
+from tests.processing.processors import samples_table
+module, path, content_type, folder = sys.argv[1:]
+result = samples_table.run(import_module(module), Path(path), content_type, Path(folder))
+status = Path("/proc/self/status").read_text().split("VmHWM:")[1]
+print(json.dumps([result, int(status.split()[0]) // 1024]))
+"""
+
+
+def run_apart(
+    processor: ModuleType, path: Path, content_type: str, folder: Path
+) -> tuple[dict[str, Any], int]:
+    """The same in a process of its own: what it says, and the peak of its memory in MiB."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PEAK, processor.__name__, path, content_type, folder],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    result, peak = json.loads(done.stdout)
+    return result, peak
 
 
 def cell(place: str, value: str | float) -> str:

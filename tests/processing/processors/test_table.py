@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -389,16 +387,8 @@ def test_a_large_csv_takes_bounded_memory(tmp_path: Path) -> None:
         file.write(b"id,name,price,day\n")
         for _ in range(100):
             file.write(row)
-    script = (
-        "import resource, sys; from pathlib import Path; from tests.processing.processors import samples_table as s; "
-        "from uploads.processing.processors import table; r = s.run(table, Path(sys.argv[1]), 'text/csv', "
-        "Path(sys.argv[2])); print(r['rows'], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, path, tmp_path], capture_output=True, text=True, check=True
-    )
-    rows, peak = map(int, done.stdout.split())
-    assert rows == 2_000_000
+    result, peak = samples.run_apart(table, path, CSV, tmp_path)
+    assert result["rows"] == 2_000_000
     assert peak < 400
 
 
