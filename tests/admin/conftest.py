@@ -33,7 +33,7 @@ def looker(db: None) -> User:
 
 
 @pytest.fixture
-def browse() -> Callable[[User], Client]:
+def browse(db: None) -> Callable[[User], Client]:
     """A browser in which this person is signed in."""
 
     def signed_in(user: User) -> Client:

@@ -156,7 +156,9 @@ class ErrorAdmin(HistoryAdmin[ErrorRecord]):
 
         user: Any = request.user
         rows, skipped = acts.in_states(
-            queryset.select_related("job"), (State.FAILED, State.CANCELLED), state="job__state"
+            queryset.select_related("job").defer("traceback", "detail", "job__result"),
+            (State.FAILED, State.CANCELLED),
+            state="job__state",
         )
         done = gettext("retried and resolved") if resolve else gettext("retried")
         acts.tell(request, self, acts.on_each(rows, act, skipped=skipped), done)

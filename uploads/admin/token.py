@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
@@ -20,13 +19,28 @@ from uploads.models import ApiToken
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+    AnyForm = forms.ModelForm[ApiToken]
+else:
+    AnyForm = forms.ModelForm
 
-class TokenForm(forms.ModelForm[ApiToken] if TYPE_CHECKING else forms.ModelForm):  # type: ignore[misc]
-    """Whose token, what for, and until when."""
+
+class TokenForm(AnyForm):
+    """Whose token, what for, and until when. `acting` is the operator who makes it."""
+
+    acting: User
 
     class Meta:
         model = ApiToken
         fields = ("user", "name", "expires_at")
+
+    def clean_user(self) -> User:
+        """A token has all rights of its user, so nobody but a superuser makes one for other staff."""
+        owner: User = self.cleaned_data["user"]
+        if owner.is_staff and owner != self.acting and not self.acting.is_superuser:
+            raise forms.ValidationError(
+                _("Only a superuser makes a token for another member of staff."), code="not_allowed"
+            )
+        return owner
 
     def clean_expires_at(self) -> Any:
         until = self.cleaned_data["expires_at"]
@@ -52,16 +66,16 @@ class TokenAdmin(TypedModelAdmin[ApiToken]):
     def has_change_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
         return False
 
-    def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
-        """Issue the token. It is told in this answer's message and nowhere else.
+    def get_form(
+        self, request: HttpRequest, obj: ApiToken | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        form.acting = request.user  # Django makes the class anew for each request
+        return form
 
-        Raises PermissionDenied where it would lend the rights of another member of staff.
-        """
-        acting: Any = request.user
-        owner: User = obj.user
-        if owner.is_staff and owner != acting and not acting.is_superuser:
-            raise PermissionDenied
-        issued, token = ApiToken.issue(owner, obj.name)
+    def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
+        """Issue the token. It is told in a message (a cookie until it is shown) and nowhere else."""
+        issued, token = ApiToken.issue(obj.user, obj.name)
         if obj.expires_at:
             issued.expires_at = obj.expires_at
             issued.save(update_fields=["expires_at"])
