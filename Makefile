@@ -36,7 +36,8 @@ house: $(DEV)
 	@DATA_DIR=$(VENV)/check $(VENV)/bin/lint-imports --no-logo > $(VENV)/house.log || { cat $(VENV)/house.log; false; }
 
 templates: $(DEV)
-	@find templates uploads -name '*.html' | xargs -r $(VENV)/bin/djade --target-version 5.2 --check
+	@find templates uploads -name '*.html' | xargs -r $(VENV)/bin/djade --target-version 5.2 --check \
+		> $(VENV)/templates.log 2>&1 || { cat $(VENV)/templates.log; false; }
 
 migrations: $(DEV)
 	@DATA_DIR=$(VENV)/check $(PY) manage.py makemigrations --check --dry-run > $(VENV)/migrations.log \
@@ -63,7 +64,7 @@ clean:
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=…")'
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); false; }
 
 # A stamp is renewed only after an install that succeeded.
 $(RUNTIME): requirements.txt | $(PY)

@@ -16,7 +16,6 @@ from django.core.management.base import BaseCommand, CommandError
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server import Server
 from granian.server.mp import MPServer
 
 from uploads.intake import watchdog
@@ -63,7 +62,7 @@ def web_server(
     logging_config: dict[str, Any] | None = None,
 ) -> MPServer:
     """Granian as we run it, on an IP address: each worker with so many threads; `idle_timeout` in seconds."""
-    return Server(
+    return MPServer(
         "project.wsgi:application",
         address=address,
         port=port,
