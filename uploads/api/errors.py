@@ -64,7 +64,10 @@ def retry_error(request: HttpRequest, error_id: ErrorId) -> JobOut:
 
 @router.post(
     "/{error_id}/resolve", response=ErrorOut, summary="Mark an error record as dealt with",
-    openapi_extra=answers("invalid_request", "not_found", "not_allowed", "wrong_state", unsafe=True),
+    openapi_extra=answers(
+        "invalid_request", "incomplete_body", "not_found", "not_allowed", "wrong_state", "too_large",
+        unsafe=True,
+    ),
 )  # fmt: skip
 def resolve_error(request: HttpRequest, error_id: ErrorId, resolution: Resolution) -> ErrorOut:
     _operator(request, "resolve")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
@@ -67,6 +68,12 @@ def answer(wrong: Exception) -> HttpResponse:
         return problem(wrong.code, wrong.detail, retry_after=wrong.retry_after)
     if isinstance(wrong, Http404):
         return problem("not_found")
+    if isinstance(wrong, RequestDataTooBig):
+        return problem("too_large", "The request's body is larger than is accepted here.")
+    if isinstance(wrong, SuspiciousOperation):  # such as thousands of query parameters
+        return problem("invalid_request")
+    if isinstance(wrong, UnreadablePostError):
+        return problem("incomplete_body")
     if isinstance(wrong, StorageUnavailable):
         log.error("request.storage_unavailable", exc_info=wrong)
         code = "disk_full" if wrong.full else "storage_unavailable"
@@ -99,9 +106,17 @@ def _http_error(_request: HttpRequest, wrong: Any) -> HttpResponse:
 def _validation_error(_request: HttpRequest, wrong: Any) -> HttpResponse:
     if all(one["loc"][0] == "path" for one in wrong.errors):
         return problem("not_found")  # no such id can exist
-    errors = [
-        {"field": ".".join(str(part) for part in one["loc"]), "message": str(one["msg"])}
-        for one in wrong.errors
-    ]
+    errors = [{"field": _field(one["loc"]), "message": str(one["msg"])} for one in wrong.errors]
     first = errors[0]
     return problem("invalid_request", f"{first['field']}: {first['message']}.", errors=errors)
+
+
+def _field(location: tuple[str | int, ...]) -> str:
+    """The place of a fault as the client knows it, such as `query.limit` or `body.note`.
+
+    Where it is nested, ninja also names the argument of our own function that it is for.
+    """
+    source, *rest = location
+    if source == "body" or len(rest) > 1:
+        rest = rest[1:]
+    return ".".join(str(part) for part in (source, *rest))

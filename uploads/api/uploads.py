@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
-from django.urls import register_converter
+from django.http import HttpRequest, HttpResponse
+from django.urls import register_converter, reverse
 from ninja import Router
 
 from uploads.api.auth import user_of
@@ -78,5 +78,7 @@ def upload_form(request: HttpRequest) -> JobsOut:
         *_REFUSALS, unsafe=True, requestBody={"required": True, "content": binary()}, parameters=[_DIGEST]
     ),
 )  # fmt: skip
-def upload_raw(request: HttpRequest, filename: str) -> JobOut:
-    return JobOut.of(receive.receive_raw(request, user_of(request), filename))
+def upload_raw(request: HttpRequest, response: HttpResponse, filename: str) -> JobOut:
+    job = receive.receive_raw(request, user_of(request), filename)
+    response["Location"] = reverse("api:get_job", args=[job.pk])
+    return JobOut.of(job)

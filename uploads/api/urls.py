@@ -64,7 +64,16 @@ def _nothing_here(request: HttpRequest) -> HttpResponse:
 
 
 def _faces(patterns: list[Any]) -> list[URLPattern | URLResolver]:
-    return [URLPattern(one.pattern, _face(one.callback), one.default_args, one.name) for one in patterns]
+    return [
+        # The two that describe the API take any method, unless they are told not to.
+        URLPattern(
+            one.pattern,
+            _face(_watched(one.callback) if one.name in ("openapi-json", "openapi-view") else one.callback),
+            one.default_args,
+            one.name,
+        )
+        for one in patterns
+    ]
 
 
 _patterns, _app_name, _namespace = api.urls
