@@ -86,6 +86,14 @@ def test_zlib_and_lzma_of_zips_take_their_input_in_any_pieces(piece: int) -> Non
         assert out == content
 
 
+def test_what_is_left_inside_a_decoder_with_no_input_left_is_not_lost() -> None:
+    for length in range(1, 60):  # at 21 and others the last byte of input is taken before the last of output
+        squeeze = zlib.compressobj(wbits=-15)
+        deflated = squeeze.compress(bytes(length)) + squeeze.flush()
+        stream = Inflated(io.BytesIO(deflated), lambda: ZlibDecoder(-15), Budget(MIB, 60), "It")
+        assert pieces_of(stream, 1) == [b"\0"] * length
+
+
 def test_the_budget_ends_by_bytes_or_by_time() -> None:
     with pytest.raises(BudgetSpent):
         stream_of("gzip", gzip.compress(bytes(1000)), Budget(1000, 60, limit=500)).drain()

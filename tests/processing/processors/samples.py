@@ -64,7 +64,7 @@ def photo(orientation: int = 6, size: tuple[int, int] = (80, 40)) -> bytes:
     picture = Image.new("RGB", size, "white")
     picture.paste("red", (0, 0, size[0] // 2, size[1]))
     target = io.BytesIO()
-    picture.save(target, "JPEG", exif=exif, dpi=(300, 300), quality=95)
+    picture.save(target, "JPEG", exif=exif, dpi=(300, 300), quality=95, xmp=b"<secret/>", comment=b"secret")
     return target.getvalue()
 
 

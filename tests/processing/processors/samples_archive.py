@@ -163,3 +163,12 @@ def xz_with_large_dictionary() -> bytes:
     length = (whole[12] + 1) * 4
     whole[12 + length - 4 : 12 + length] = struct.pack("<L", zlib.crc32(bytes(whole[12 : 12 + length - 4])))
     return bytes(whole)
+
+
+def zip_lzma_with_large_dictionary() -> bytes:
+    """Return a zip whose entry, packed by LZMA, asks for a dictionary of 2 GiB to be unpacked."""
+    whole = bytearray(zip_of({"a.txt": b"Ahoy, " * 50}, zipfile.ZIP_LZMA))
+    place = 30 + len("a.txt") + 4 + 1
+    assert whole[place - 3 : place] == b"\x05\x00\x5d"
+    whole[place : place + 4] = struct.pack("<L", 1 << 31)
+    return bytes(whole)

@@ -276,9 +276,10 @@ def test_a_million_entries_are_refused_before_they_are_read(tmp_path: Path) -> N
     assert peak < 1 << 20
 
 
-def test_an_xz_stream_may_not_ask_for_a_gigabyte_of_memory(tmp_path: Path) -> None:
-    refusal = refusal_of(tmp_path, made.xz_with_large_dictionary())
-    assert refusal.code == "too_complex" and "201.3 MB of memory" in refusal.message
+def test_a_stream_may_not_ask_for_a_gigabyte_of_memory(tmp_path: Path) -> None:
+    for data in (made.xz_with_large_dictionary(), made.zip_lzma_with_large_dictionary()):
+        refusal = refusal_of(tmp_path, data)
+        assert refusal.code == "too_complex" and "201.3 MB of memory" in refusal.message
 
 
 def test_a_tar_may_not_have_a_name_of_megabytes(tmp_path: Path) -> None:
@@ -367,6 +368,14 @@ def test_a_tar_entry_of_negative_or_endless_size_is_damaged(tmp_path: Path) -> N
             "corrupt_file",
             "too_complex",
         }
+
+
+def test_an_extended_header_of_negative_size_does_not_read_the_rest_of_the_file(tmp_path: Path) -> None:
+    header = made.tar_member("x", tarfile.XHDTYPE)
+    header.size = -512
+    for pack in (bytes, gzip.compress):
+        refusal = refusal_of(tmp_path, pack(header.tobuf(tarfile.GNU_FORMAT) + bytes(2048)))
+        assert refusal.code == "corrupt_file" and "negative size" in refusal.detail
 
 
 def test_a_file_that_is_only_called_gzip_is_damaged(tmp_path: Path) -> None:

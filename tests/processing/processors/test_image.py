@@ -163,6 +163,12 @@ def test_a_photo_of_several_pictures_opens_as_one(tmp_path: Path) -> None:
     samples.same(result, format="MPO", frames=2, animated=False)
 
 
+def test_a_wrong_check_sum_in_a_png_is_damage(tmp_path: Path) -> None:
+    data = bytearray(samples.image("PNG"))
+    data[data.index(b"IEND") - 5] ^= 1
+    assert refusal_of(tmp_path, bytes(data)).code == "corrupt_file"
+
+
 def test_a_disk_that_fails_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     job = samples.context(tmp_path, "gone.png", "image/png", b"")
     job.path.unlink()

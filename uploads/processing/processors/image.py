@@ -178,9 +178,8 @@ def _thumbnail(image: Image.Image, orientation: Json) -> bytes:
     if isinstance(orientation, int) and orientation in _UPRIGHT:
         small = small.transpose(_UPRIGHT[orientation])
     target = io.BytesIO()
-    bare = Image.new(small.mode, small.size)
-    bare.paste(small)
-    bare.save(target, "WEBP", quality=80, method=4)
+    # Pillow writes no metadata into a WebP but what it is given here: nothing.
+    small.save(target, WebPImagePlugin.WebPImageFile.format, quality=80, method=4)
     return target.getvalue()
 
 
