@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.processing.conftest import Bench
+from tests.processing.conftest import Bench, hostile_config
 from uploads.processing.base import MIB
-from uploads.processing.sandbox import Done
+from uploads.processing.sandbox import Done, Sandbox
 
 ENDINGS = {
     "allocate": "out_of_memory",
@@ -28,7 +28,6 @@ ENDINGS = {
     "write_one": "too_complex",
     "write_many": "too_complex",
     "write_and_unlink": "too_complex",
-    "write_empty_files": "too_complex",
     "write_memory_files": "too_complex",
     "grow": "processor_crashed",
     "forge_garbage": "processor_crashed",
@@ -45,10 +44,7 @@ FENCES = {"every fence": (), "limits alone": ("landlock", "root", "user", "names
 
 
 @pytest.fixture(scope="module", params=FENCES.values(), ids=FENCES.keys())
-def fenced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
-    from tests.processing.conftest import hostile_config
-    from uploads.processing.sandbox import Sandbox
-
+def fenced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     sandbox = Sandbox(hostile_config(), without=request.param)
     sandbox.start()
     yield Bench(sandbox, tmp_path_factory.mktemp("fenced"))
@@ -63,13 +59,17 @@ def test_an_ending_has_its_code_within_a_second_and_the_next_job_runs(
 
     outcome = fenced.failed(action)
 
-    # Being told takes the second that a child has to end after its result, and less for all others.
-    assert time.monotonic() - began < (2.5 if action == "result_then_hang" else 2)
+    # A second, and what a busy machine needs beside: alone it takes 0.3 s, or 1.05 after a forged result.
+    assert time.monotonic() - began < 3
     assert outcome.code == code, outcome
     assert (outcome.kind, outcome.content_type) == ("text", "text/plain")
     assert list(fenced.artifacts.iterdir()) == []
     fenced.done("nothing")
     assert fenced.sandbox.pid == zygote
+
+
+def test_a_directory_can_not_be_filled_with_empty_files(bench: Bench) -> None:
+    assert bench.failed("write_empty_files").code == "too_complex"
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ def disk_usage(directory: str) -> tuple[int, int]:
     return size, entries
 
 
+def written_bytes(pid: int) -> int:
+    """What this process has written to anything, also when it has ended and nobody has waited for it yet."""
+    return _fields(pid, "io").get("wchar", 0)
+
+
 def own_memory() -> tuple[int, int]:
     """(bytes of data, bytes resident that are not of files) of this process: what each child starts with."""
     status = _fields(os.getpid(), "status")
@@ -77,9 +82,8 @@ def own_memory() -> tuple[int, int]:
 def all_but(pids: Iterable[int]) -> list[int]:
     """Every process that /proc shows, less `pids`: inside a PID namespace of ours, all of the job's."""
     mine = set(pids)
-    return [
-        int(one.name) for one in Path("/proc").iterdir() if one.name.isdigit() and int(one.name) not in mine
-    ]
+    with os.scandir("/proc") as found:
+        return [int(one.name) for one in found if one.name.isdigit() and int(one.name) not in mine]
 
 
 def descendants(pid: int) -> list[int]:

@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,7 +28,7 @@ PROGRESS_SECONDS = 0.1
 HEADROOM_BYTES = 8 * MIB
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
     """What the worker's configuration says about every job."""
 
@@ -37,13 +38,18 @@ class Rules:
     memory_baseline: int  # bytes of data (as RLIMIT_DATA counts) that a child has before it does anything
     resident_baseline: int  # and bytes of them in memory
 
-    def limits(self, kind: str) -> Limits:
-        """What one file of this kind may cost."""
-        return self.registry.limits(kind, self.overrides)
+    @cached_property
+    def _limits(self) -> dict[str, Limits]:
+        return {kind: self.registry.limits(kind, self.overrides) for kind in self.registry.kinds()}
 
+    def limits(self, kind: str) -> Limits:
+        """What one file of this kind may cost. Raises KeyError."""
+        return self._limits[kind]
+
+    @cached_property
     def ceiling(self) -> Limits:
         """The largest of each limit over all kinds: what a child starts with as its hard limits."""
-        every = [self.limits(kind) for kind in self.registry.kinds()]
+        every = self._limits.values()
         return Limits(
             memory_bytes=max(one.memory_bytes for one in every),
             cpu_seconds=max(one.cpu_seconds for one in every),
@@ -60,7 +66,7 @@ def work(
     """Work on the file and end this process: frames go to `fd`, status 0 says that all was told."""
     sender = _Sender(fd)
     limits = rules.limits(DEFAULT)
-    apply_limits(limits, rules.ceiling(), rules.memory_baseline, others=others)
+    apply_limits(limits, rules.ceiling, rules.memory_baseline, others=others)
     tempfile.tempdir = os.environ["TMPDIR"] = str(artifacts)
     me = os.getpid()
     try:

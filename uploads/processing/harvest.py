@@ -49,7 +49,8 @@ def gather(directory: Path, declared: Json, limit: int) -> tuple[ArtifactFile, .
     if sum(one.size for one in taken) > limit:
         raise TooMuchOutput(f"{sum(one.size for one in taken)} bytes of artifacts")
     clear(directory, keep=names)
-    sync(directory)
+    if taken:
+        sync(directory)
     return taken
 
 

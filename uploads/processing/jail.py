@@ -76,7 +76,9 @@ class Jail:
         os.chdir("/")
         kernel.forbid_new_privileges()
         if self.landlock_abi:
-            landlock.restrict(self.landlock_abi, self.readable, path, artifacts)
+            # All there is in the private root is for reading: one rule, where naming each takes 0.4 ms.
+            readable = self.readable if self.root_ns is None else ("/",)
+            landlock.restrict(self.landlock_abi, readable, path, artifacts)
         if self.user_ns is not None:
             kernel.setns(self.user_ns, kernel.CLONE_NEWUSER)
         if self.uid is not None:

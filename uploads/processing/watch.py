@@ -60,7 +60,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Forked:
-    """A child, the first process of its PID namespace (0: it has none of its own), and its two pipes."""
+    """A child, the first process of its PID namespace (0: it is in ours), and its two pipes."""
 
     pid: int
     init: int
@@ -131,9 +131,8 @@ class Watch:
             self._cause = self._over_limit()
 
     def _over_limit(self) -> str:
-        limits, me = self._limits, os.getpid()
-        pids = census.all_but((me, self._child.init)) if self._child.init else census.descendants(me)
-        now = census.take(pids, self._rules.resident_baseline)
+        limits = self._limits
+        now = census.take(self._others(), self._rules.resident_baseline)
         self._data = max(self._data, now.data_bytes)
         self._memory = max(self._memory, now.memory_bytes)
         if now.memory_bytes > limits.memory_bytes + MEMORY_SLACK_BYTES:
@@ -188,8 +187,6 @@ class Watch:
 
     def _kill(self) -> None:
         signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        if self._child.init:
-            os.kill(self._child.init, signal.SIGKILL)
         os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOWAIT)
 
     def _drain(self) -> None:
@@ -201,13 +198,22 @@ class Watch:
 
     def _written(self) -> int:
         """Bytes the child wrote, those of the helpers it waited for included; our own pipes are not."""
-        return max(0, census.take([self._child.pid], 0).written_bytes - self._own_bytes)
+        return max(0, census.written_bytes(self._child.pid) - self._own_bytes)
 
     def _bury(self) -> None:
-        if self._child.init:
-            os.waitpid(self._child.init, 0)  # ends when the last process of its namespace has
-        else:
-            kill_descendants()
+        """Kill every other process of the job until none is left: one that forks may be a step ahead."""
+        while pids := self._others():
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            reap_orphans()
+
+    def _others(self) -> list[int]:
+        """The processes of the job, as far as they are not buried."""
+        me = os.getpid()
+        return census.all_but((me, self._child.init)) if self._child.init else census.descendants(me)
 
     def _end(self, status: int, usage: resource.struct_rusage, written: int) -> dict[str, Json]:
         peak = usage.ru_maxrss * 1024
@@ -227,16 +233,10 @@ class Watch:
         }
 
 
-def kill_descendants() -> None:
-    """Kill and reap every descendant until none is left: one that forks may be a step ahead."""
-    while pids := census.descendants(os.getpid()):
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            continue
+def reap_orphans() -> None:
+    """Reap what has become our child and has ended; where there is a PID namespace, its first process does."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return

@@ -87,7 +87,8 @@ def dump(value: Json) -> bytes:
 def load(body: bytes) -> dict[str, Json]:
     """A JSON object, cleaned. Raises BadFrame for anything else."""
     try:
-        value = clean(json.loads(body, parse_constant=lambda word: None))
+        # A result lies one deeper in its frame than by itself.
+        value = clean(json.loads(body, parse_constant=lambda word: None), depth=-1)
     except (ValueError, TypeError, RecursionError) as error:
         raise BadFrame("a body that is no JSON, or nested too deep") from error
     if not isinstance(value, dict):

@@ -61,7 +61,7 @@ def _serve(worker: socket.socket, alive: int) -> None:
     rules = Rules(registry, setup["limits"], tuple(setup["allowed_types"]), *census.own_memory())
     hello: dict[str, Any] = {
         "missing": list(ours.missing),
-        "wall_seconds": rules.ceiling().wall_seconds,
+        "wall_seconds": rules.ceiling.wall_seconds,
     }
     warden = Warden(worker, alive, rules, ours)
     worker.sendall(wire.pack(wire.HELLO, hello))
