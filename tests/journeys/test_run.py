@@ -144,8 +144,19 @@ def test_when_it_is_killed_all_it_started_is_gone(own_wharf: Callable[..., Wharf
     wait_for(lambda: not left_of(members), 2, "the descendants to be gone")
 
 
-def test_a_part_that_dies_is_started_again_and_that_is_said(own_wharf: Callable[..., Wharf]) -> None:
-    wharf = own_wharf()
+def test_a_part_that_dies_is_replaced_and_that_is_said(own_wharf: Callable[..., Wharf]) -> None:
+    wharf = own_wharf(UPLOADS_WEB_WORKERS="1")
+
+    def ready() -> bool:
+        with wharf.client as client:
+            return bool(client.get("/readyz").status_code == 200)
+
+    serve = child_of(wharf, "serve")
+    [worker] = [entry for entry in living() if entry.parent == serve]
+    os.kill(worker.pid, signal.SIGKILL)
+    wait_for(lambda: not alive(worker.pid, worker.started) and ready(), 10, "another worker to answer")
+    assert child_of(wharf, "serve") == serve  # the web server saw to it by itself
+
     before = {command: child_of(wharf, command) for command in ("serve", "qcluster")}
     for pid in before.values():
         assert pid
@@ -155,26 +166,11 @@ def test_a_part_that_dies_is_started_again_and_that_is_said(own_wharf: Callable[
         return all(child_of(wharf, command) not in (None, pid) for command, pid in before.items())
 
     wait_for(replaced, 10, "both to be started again")
-    with wharf.client as client:
-        wait_for(lambda: client.get("/readyz").status_code == 200, 30, "the instance to be ready again")
+    wait_for(ready, 30, "the instance to be ready again")
     assert wharf.finished(wharf.put("after.txt", b"all the same")["id"])["state"] == "succeeded"
     said = wharf.log.read_text()
     assert said.count("The web server was ended by SIGKILL; it starts again in 0.5 s.") == 1
     assert said.count("The cluster was ended by SIGKILL; it starts again in 0.5 s.") == 1
-
-
-def test_a_dead_web_worker_is_replaced(own_wharf: Callable[..., Wharf]) -> None:
-    wharf = own_wharf(UPLOADS_WEB_WORKERS="1")
-    serve = child_of(wharf, "serve")
-    [worker] = [entry for entry in living() if entry.parent == serve]
-    os.kill(worker.pid, signal.SIGKILL)
-
-    def answers() -> bool:
-        with wharf.client as client:
-            return bool(client.get("/healthz").status_code == 200)
-
-    wait_for(answers, 10, "another worker to answer")
-    assert child_of(wharf, "serve") == serve
 
 
 # ------------------------------------------------------------ what stops it from starting
