@@ -134,6 +134,13 @@ def test_when_time_is_up_the_rest_is_left_for_another_time(
     assert UploadJob.objects.filter(state="failed").count() == 3
 
 
+@pytest.mark.parametrize("key", ["nonsense", "", "1", "\x00"])
+def test_a_forged_key_is_a_bad_request(at: Client, key: str) -> None:
+    answer = at.post(URL, {"action": "retry", "index": "0", "_selected_action": key})
+
+    assert answer.status_code == 400
+
+
 def test_the_buttons_of_a_page_do_the_same(at: Client) -> None:
     failed, queued = make_failed_job(), make_job("queued")
 

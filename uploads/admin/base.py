@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model
 from django.http import Http404
@@ -76,8 +77,18 @@ class HistoryAdmin(TypedModelAdmin[M]):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """As Django's; but an action that exists and is not this user's is refused, not overlooked."""
+        """As Django's; but an action that exists and is not this user's is refused, not overlooked.
+
+        Raises BadRequest for keys and filters that no page of ours makes and that Django stumbles over.
+        """
+        if any("\x00" in value for values in request.GET.lists() for value in values[1]):
+            raise BadRequest("A filter holds a NUL character.")
         if request.method == "POST":
+            for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                try:
+                    self.opts.pk.to_python(key)
+                except ValidationError as wrong:
+                    raise BadRequest("A selected row has no key of this list.") from wrong
             known = set(self.actions or ())
             offered = self.get_actions(request)
             if any(name in known and name not in offered for name in request.POST.getlist("action")):
