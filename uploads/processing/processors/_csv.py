@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
@@ -16,13 +16,15 @@ from uploads.processing.processors._duck import (
     OUR_FAULT,
     PER_PASS,
     Column,
+    aggregate,
     connection,
+    fields,
     literal,
-    piped,
-    summarise,
+    merge,
     word,
 )
 from uploads.processing.processors._encoding import Survey, chunks, survey
+from uploads.processing.processors._readable import readable
 from uploads.processing.processors._values import FIELDS, PREVIEW_COLUMNS, PREVIEW_ROWS, plain
 
 SAMPLE = 1 << 20
@@ -48,11 +50,11 @@ def summarise_csv(job: Context) -> dict[str, Json]:
     if width > MAX_COLUMNS:
         raise _too_wide(width)
     promised = "\t" if job.content_type == "text/tab-separated-values" else ","
-    dialect = find_dialect("" if sample.isspace() else sample, cut, promised)
+    dialect = find_dialect("" if sample.isspace() else sample, cut, promised, job.artifacts_dir)
     if dialect.width > MAX_COLUMNS:
         raise _too_wide(dialect.width)
     job.progress(30, "reading all rows")
-    rows, fields, findings = _summary(job, found, dialect)
+    rows, summed, findings = _summary(job, found, dialect)
     if found.strays:
         findings.append(
             f"{found.strays} bytes are not UTF-8 (first on line {found.stray_line}); "
@@ -65,7 +67,7 @@ def summarise_csv(job: Context) -> dict[str, Json]:
         "format": "tsv" if dialect.delimiter == "\t" else "csv",
         "rows": rows,
         "columns": dialect.width,
-        "fields": fields,
+        "fields": summed,
         "encoding": found.label,
         "delimiter": dialect.delimiter,
         "quote": dialect.quote,
@@ -99,8 +101,7 @@ def _summary(job: Context, found: Survey, dialect: Dialect) -> tuple[int, list[d
     if not dialect.width:
         return 0, [], []
     try:
-        rows, fields = _scan(job, found, dialect, "strict_mode=true")
-        return rows, fields, []
+        return *_scan(job, found, dialect, "strict_mode=true"), []
     except OUR_FAULT:
         raise
     except duckdb.Error as error:
@@ -121,7 +122,7 @@ def _summary(job: Context, found: Survey, dialect: Dialect) -> tuple[int, list[d
         findings.append("Some quotes are not written as CSV writes them.")
     job.progress(75, "reading the well-shaped rows")
     try:
-        _, fields = _scan(job, found, dialect, "strict_mode=false, ignore_errors=true")
+        _, summed = _scan(job, found, dialect, "strict_mode=false, ignore_errors=true")
     except OUR_FAULT:
         raise
     except duckdb.Error as error:
@@ -129,7 +130,7 @@ def _summary(job: Context, found: Survey, dialect: Dialect) -> tuple[int, list[d
         raise ProcessingError(
             "corrupt_file", "The rows of this table cannot be told apart.", detail=str(error)[:2000]
         ) from error
-    return shape.rows, fields, findings
+    return shape.rows, summed, findings
 
 
 def _give_up_early(error: Exception) -> None:
@@ -142,34 +143,32 @@ def _give_up_early(error: Exception) -> None:
 
 def _scan(job: Context, found: Survey, dialect: Dialect, options: str) -> tuple[int, list[dict[str, Json]]]:
     """(rows, fields), in as many passes as the columns need. Raises duckdb.Error."""
-    columns, fields, rows = _columns(dialect), [], 0
+    columns, rows = _columns(dialect), 0
+    found_fields: list[dict[str, Json]] = []
     for first in range(0, len(columns), PER_PASS):
         rows, some = _pass(job, found, dialect, options, columns[first : first + PER_PASS])
-        fields += some
+        found_fields += some
         job.progress(40 + 50 * first / len(columns), f"{first + len(some)} of {len(columns)} columns")
-    return rows, fields
+    return rows, found_fields
 
 
 def _pass(
     job: Context, found: Survey, dialect: Dialect, options: str, columns: list[Column]
 ) -> tuple[int, list[dict[str, Json]]]:
-    with ExitStack() as stack:
-        path = str(job.path)
-        if not found.plain_utf8:
-            path = stack.enter_context(piped(_transcoded(job, found)))
-        database = stack.enter_context(connection(path, threads=2 if dialect.width <= 200 else 1))
-        declared = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(dialect.width))
+    figures: list[Any] = []
+    declared = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(dialect.width))
+    for path, encoding in readable(job, found, dialect.quote):
+        header = dialect.header and not figures
         table = (
             f"read_csv({literal(path)}, auto_detect=false, compression='none', columns={{{declared}}}, "
             f"delim={literal(dialect.delimiter)}, quote={literal(dialect.quote)}, "
-            f"escape={literal(dialect.quote)}, header={'true' if dialect.header else 'false'}, "
-            f"max_line_size={CELL_LIMIT}, {options})"
+            f"escape={literal(dialect.quote)}, header={'true' if header else 'false'}, "
+            f"encoding={literal(encoding)}, max_line_size={CELL_LIMIT}, {options})"
         )
-        return summarise(database, columns, table)
-
-
-def _transcoded(job: Context, found: Survey) -> Iterator[bytes]:
-    return (text.replace("\0", "\ufffd").encode("utf-8", "replace") for text in chunks(job.path, found))
+        with connection(path, threads=2 if dialect.width <= 200 else 1) as database:
+            part = aggregate(database, columns, table)
+        figures = merge(columns, figures, part) if figures else part
+    return (int(figures[0]), fields(columns, figures)) if figures else (0, [])
 
 
 def _columns(dialect: Dialect) -> list[Column]:

@@ -12,10 +12,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import duckdb
 
-from uploads.processing.processors._duck import OUR_FAULT, connection, literal, piped, word
+from uploads.processing.processors._duck import connection, literal, word
 from uploads.processing.processors._values import FIELDS
 
 DELIMITERS = ("\t", ";", "|", ",")
@@ -66,12 +67,12 @@ def first_records(sample: str, cut: bool, delimiter: str, quote: str) -> list[li
     return found[:RECORDS]
 
 
-def find_dialect(sample: str, cut: bool, promised: str) -> Dialect:
+def find_dialect(sample: str, cut: bool, promised: str, folder: Path) -> Dialect:
     """The dialect of a CSV that starts with `sample` (`cut`: and goes on).
 
     The best delimiter is the one that splits most records into as many cells as the header has; `promised`
     is that of a table of one column.
-    Raises nothing but MemoryError.
+    `folder` is for a small file that is gone afterwards. Raises OSError, RuntimeError.
     """
     single = '"' not in sample and len(_SINGLE.findall(sample)) > 2
     quote = "'" if single else '"'
@@ -87,11 +88,11 @@ def find_dialect(sample: str, cut: bool, promised: str) -> Dialect:
         fit = round(count / len(rows), 2) if width > 1 else 0.0
         if fit > best_score or (fit == best_score and width == 1 and delimiter == promised):
             best, best_score = Dialect(delimiter, quote, width=width, records=rows), fit
-    _find_types(best)
+    _find_types(best, folder)
     return best
 
 
-def _find_types(dialect: Dialect) -> None:
+def _find_types(dialect: Dialect, folder: Path) -> None:
     """Fill header, names and types of `dialect` from its well-shaped records."""
     shown = min(dialect.width, FIELDS)
     rows = [one[:shown] for one in dialect.records if len(one) == dialect.width]
@@ -103,10 +104,8 @@ def _find_types(dialect: Dialect) -> None:
     writer = csv.writer(text, quoting=csv.QUOTE_MINIMAL)
     writer.writerows([cell[:200].replace("\0", "") for cell in one] for one in rows)
     try:
-        _sniff(dialect, text.getvalue().encode("utf-8", "replace"))
-    except OUR_FAULT:
-        raise
-    except duckdb.Error:
+        _sniff(dialect, text.getvalue().encode("utf-8", "replace"), folder)
+    except duckdb.InvalidInputException:
         # No verdict: all text, and a header where the first record has a text in each cell.
         dialect.header = len(rows) > 1 and all(rows[0]) and not any(one[:1].isdigit() for one in rows[0])
     dialect.names = dialect.records[0][:shown] if dialect.header else []
@@ -118,12 +117,17 @@ def _find_types(dialect: Dialect) -> None:
             dialect.comma_numbers.add(index)
 
 
-def _sniff(dialect: Dialect, sample: bytes) -> None:
-    with piped([sample]) as path, connection(path, threads=1) as database:
-        answer = database.execute(
-            "SELECT HasHeader, Columns, DateFormat, TimestampFormat FROM sniff_csv("  # noqa: S608
-            f"{literal(path)}, delim=',', quote='\"', escape='\"', skip=0, strict_mode=false, comment='')"
-        ).fetchone()
+def _sniff(dialect: Dialect, sample: bytes, folder: Path) -> None:
+    path = folder / ".sample.csv"
+    try:
+        path.write_bytes(sample)
+        with connection(str(path), threads=1) as database:
+            answer = database.execute(
+                "SELECT HasHeader, Columns, DateFormat, TimestampFormat FROM sniff_csv("  # noqa: S608
+                f"{literal(str(path))}, delim=',', quote='\"', escape='\"', skip=0, strict_mode=false, comment='')"
+            ).fetchone()
+    finally:
+        path.unlink(missing_ok=True)
     if not answer or len(answer[1]) != len(dialect.types):
         return
     dialect.header = bool(answer[0])

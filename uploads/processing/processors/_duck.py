@@ -5,11 +5,11 @@ https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Iterable, Iterator
+import operator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
@@ -95,38 +95,6 @@ def connection(path: str, *, threads: int = 2) -> Iterator[duckdb.DuckDBPyConnec
         opened.close()
 
 
-@contextmanager
-def piped(pieces: Iterable[bytes]) -> Iterator[str]:
-    """A path from which `pieces` can be read once, as they are made: no second copy on disk.
-
-    An exception in making the pieces is raised at the end of the block.
-    """
-    reading, writing = os.pipe()
-    failed: list[Exception] = []
-
-    def feed() -> None:
-        try:
-            with os.fdopen(writing, "wb", buffering=0) as pipe:
-                for piece in pieces:
-                    view = memoryview(piece)
-                    while view:
-                        view = view[pipe.write(view) or 0 :]
-        except BrokenPipeError:  # the reader had enough, or gave up and says so itself
-            return
-        except Exception as error:  # noqa: BLE001 - raised again in the reader's thread
-            failed.append(error)
-
-    feeder = threading.Thread(target=feed, name="transcode", daemon=True)
-    feeder.start()
-    try:
-        yield f"/dev/fd/{reading}"
-    finally:
-        os.close(reading)
-        feeder.join()
-    if failed:
-        raise failed[0]
-
-
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column to sum up: `source` is SQL for its value as it is read, `name` what the file calls it.
@@ -143,47 +111,67 @@ class Column:
     decimal_comma: bool = False
 
 
-def summarise(
-    database: duckdb.DuckDBPyConnection, columns: list[Column], table: str
-) -> tuple[int, list[dict[str, Json]]]:
-    """(rows, fields) of `table`, an SQL expression, in one pass: nulls, min, max, about how many distinct.
-
-    A column is of its kind only if every value is; else of the wider kind, else text. Raises duckdb.Error.
-    """
-    parts = ["count(*)"]
-    for column in columns:
-        parts += _aggregates(column)
+def aggregate(database: duckdb.DuckDBPyConnection, columns: list[Column], table: str) -> list[Any]:
+    """The raw figures of `table`, an SQL expression, in one pass. Raises duckdb.Error."""
+    parts = ["count(*)", *(sql for column in columns for sql, _ in _aggregates(column))]
     answer = database.execute(f"SELECT {', '.join(parts)} FROM {table}").fetchone()  # noqa: S608
-    rows, *values = answer or (0,)
-    fields: list[dict[str, Json]] = []
-    at = 0
+    return list(answer or [0] * len(parts))
+
+
+def merge(columns: list[Column], one: list[Any], other: list[Any]) -> list[Any]:
+    """The raw figures of two parts of a table together; how many values are distinct is then unknown."""
+    ways = ["sum", *(way for column in columns for _, way in _aggregates(column))]
+    return [_WAYS[way](left, right) for way, left, right in zip(ways, one, other, strict=True)]
+
+
+def _either(choose: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda left, right: right if left is None else left if right is None else choose(left, right)
+
+
+_WAYS: dict[str, Callable[[Any, Any], Any]] = {
+    "sum": operator.add,
+    "min": _either(min),
+    "max": _either(max),
+    "distinct": lambda left, right: None,
+}
+
+
+def fields(columns: list[Column], values: list[Any]) -> list[dict[str, Json]]:
+    """What the raw figures say of each column: name, type, nulls, min, max, about how many are distinct.
+
+    A column is of its kind only if every value is; else of the wider kind, else text.
+    """
+    found: list[dict[str, Json]] = []
+    at = 1
     for column in columns:
         count = len(_aggregates(column))
-        fields.append(_field(column, int(rows), values[at : at + count]))
+        found.append(_field(column, int(values[0]), values[at : at + count]))
         at += count
-    return int(rows), fields
+    return found
 
 
-def _aggregates(column: Column) -> list[str]:
+def _aggregates(column: Column) -> list[tuple[str, str]]:
+    """(SQL, how two such figures become one) of a column."""
     source = column.source
-    parts = [f"count({source})"]
+    parts = [(f"count({source})", "sum")]
     if column.kind in {"nested", "other", "binary"}:
         return parts
-    parts += [f"approx_count_distinct({source})", *_range(source, column.kind if not column.cast else "text")]
+    parts.append((f"approx_count_distinct({source})", "distinct"))
+    parts += _range(source, column.kind if not column.cast else "text")
     for cast, kind in ((column.cast, column.kind), (column.wider, "number")):
         if cast:
-            parts += [f"count({cast})", *_range(cast, kind)]
+            parts += [(f"count({cast})", "sum"), *_range(cast, kind)]
     return parts
 
 
-def _range(value: str, kind: str) -> list[str]:
+def _range(value: str, kind: str) -> list[tuple[str, str]]:
     """min and max; what Python would have to build an object for comes as text."""
     if kind in {"integer", "number", "boolean"}:
-        return [f"min({value})", f"max({value})"]
-    return [f"left(CAST({which}({value}) AS VARCHAR), {CELL + 1})" for which in ("min", "max")]
+        return [(f"{which}({value})", which) for which in ("min", "max")]
+    return [(f"left(CAST({which}({value}) AS VARCHAR), {CELL + 1})", which) for which in ("min", "max")]
 
 
-def _field(column: Column, rows: int, values: list[object]) -> dict[str, Json]:
+def _field(column: Column, rows: int, values: list[Any]) -> dict[str, Json]:
     present = int(str(values[0]))
     field: dict[str, Json] = {
         "name": plain(column.name, NAME),
@@ -194,7 +182,8 @@ def _field(column: Column, rows: int, values: list[object]) -> dict[str, Json]:
     }
     if len(values) == 1:
         return field
-    field["distinct"] = min(present, int(str(values[1])))
+    if values[1] is not None:
+        field["distinct"] = min(present, int(str(values[1])))
     chosen, kind = values[2:4], "text" if column.cast else column.kind
     candidates = [(column.kind, values[4:7]), ("number", values[7:10])] if column.cast else []
     for word_, found in candidates:

@@ -40,6 +40,7 @@ _LABELS = {"cp1252": "windows-1252", "cp1250": "windows-1250", "cp1251": "window
            "cp1256": "windows-1256", "koi8_r": "koi8-r", "utf-16-le": "utf-16le", "utf-16-be": "utf-16be",
            "utf-32-le": "utf-32le", "utf-32-be": "utf-32be"}  # fmt: skip
 _STRAY = re.compile("[\udc80-\udcff]")
+_C1 = bytes(range(128, 160))
 _BEYOND_ASCII = bytes(range(128, 256))
 _AS_CP1252 = {0xDC00 + byte: bytes([byte]).decode("cp1252", "replace") for byte in range(128, 256)}
 
@@ -49,7 +50,8 @@ class Survey:
     """What one pass over a file found. Line numbers count from 1 and are 0 where there is nothing to tell.
 
     `codec` is Python's name, `mark` the length of the byte order mark; `mixed`: UTF-8 with `strays` bytes
-    that are not. `long_line` is the first line of more than the asked number of bytes.
+    that are not. `controls` counts bytes 80 to 9F.
+    `long_line` is the first line of more than the asked number of bytes.
     """
 
     codec: str = "utf-8"
@@ -60,11 +62,21 @@ class Survey:
     nuls: int = 0
     nul_line: int = 0
     long_line: int = 0
+    controls: int = 0
 
     @property
     def label(self) -> str:
         """The encoding's name for a person."""
         return _LABELS.get(self.codec, self.codec)
+
+    @property
+    def native(self) -> str:
+        """DuckDB's name of the encoding, "" if it does not know it: its latin-1 has no bytes 80 to 9F."""
+        if self.nuls or self.strays:
+            return ""
+        if self.codec == "cp1252" and not self.controls:
+            return "latin-1"
+        return {"utf-8": "utf-8", "utf-16-le": "utf-16"}.get(self.codec, "")
 
     @property
     def plain_utf8(self) -> bool:
@@ -140,6 +152,7 @@ def _survey_bytes(path: Path, found: Survey, line_limit: int, progress: Callable
                 stray = _STRAY.search(text)
                 count = len(_STRAY.findall(text)) if stray else 0
                 good += len(text) - count - len(data.translate(None, _BEYOND_ASCII))
+                found.controls += len(block) - len(block.translate(None, _C1))
                 if stray:
                     here = line + text.count("\n", 0, stray.start())
                     found.stray_line = found.stray_line or here

@@ -8,10 +8,11 @@ from uploads.processing.base import Context, Json, ProcessingError
 from uploads.processing.processors._duck import (
     OUR_FAULT,
     Column,
+    aggregate,
     connection,
+    fields,
     identifier,
     literal,
-    summarise,
     word,
 )
 from uploads.processing.processors._values import FIELDS, PREVIEW_COLUMNS, PREVIEW_ROWS, plain
@@ -65,19 +66,21 @@ def _summary(job: Context) -> dict[str, Json]:
             )
         job.progress(10, "reading all rows")
         columns = [Column(name, identifier(name), word(kind)) for name, kind in names[:FIELDS]]
-        counted, fields = summarise(database, columns, table)
+        figures = aggregate(database, columns, table)
         job.progress(90, "preview")
         shown = ", ".join(_shown(name, kind) for name, kind in names[:PREVIEW_COLUMNS])
         query = f"SELECT {shown} FROM {table} LIMIT {PREVIEW_ROWS}"  # noqa: S608 - quoted identifiers
         preview = database.execute(query).fetchall()
     return {
         "format": "parquet",
-        "rows": counted,
+        "rows": figures[0],
         "columns": len(names),
         "row_groups": groups,
-        "fields": fields,
+        "fields": fields(columns, figures),
         "preview": [[plain(cell) for cell in one] for one in preview],
-        "findings": [] if counted == rows else [f"The footer says {rows} rows, but there are {counted}."],
+        "findings": []
+        if figures[0] == rows
+        else [f"The footer says {rows} rows, but there are {figures[0]}."],
     }
 
 
