@@ -71,6 +71,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# Done by the first open() otherwise, too late in a sandbox.
+Image.preinit()
 _MOVING = {"GIF", "WEBP", "PNG", "AVIF"}
 
 _ORIENTATION = 0x0112
