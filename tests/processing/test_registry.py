@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import wave
+from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from uploads.processing import registry
-from uploads.processing.base import Context, Limits
+from uploads.processing.base import Context, Limits, ProcessingError
+from uploads.processing.detect import detect
 from uploads.processing.registry import BUILTIN, Registry
 
 
@@ -159,3 +164,65 @@ def test_a_processor_without_limits_has_the_default_ones() -> None:
 def test_a_limit_that_makes_no_sense_is_named(overrides: dict, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         Registry({"music": f"{HERE}:music"}).limits("music", overrides)
+
+
+# The example of the docs
+
+
+@pytest.fixture
+def harbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The first Python block of docs/processors.md, installed as the module it says it is."""
+    page = (Path(__file__).parents[2] / "docs" / "processors.md").read_text()
+    code = page.split("```python\n", 1)[1].split("```", 1)[0]
+    assert len(code.splitlines()) < 40
+    (tmp_path / "harbour").mkdir()
+    (tmp_path / "harbour" / "waves.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    setting = page.split("UPLOADS_PROCESSORS=", 1)[1].split("`", 1)[0]
+    yield setting
+    for name in ("harbour.waves", "harbour"):
+        sys.modules.pop(name, None)
+
+
+def sound(path: Path) -> bytes:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(b"\0\1" * 8000)
+    return path.read_bytes()
+
+
+def hear(registry: Registry, path: Path, folder: Path) -> tuple[str, Context, Mapping[str, object]]:
+    content_type = detect(path, "one.wav").content_type
+    kind, processor = registry.for_type(content_type)
+    limits = registry.limits(kind, {})
+    job = Context(path, "one.wav", content_type, path.stat().st_size, limits, folder)
+    return kind, job, processor.process(job)
+
+
+def test_the_processor_of_the_docs_takes_its_file(harbour: str, tmp_path: Path) -> None:
+    kind, _, path = harbour.partition("=")
+    installed = Registry({kind: path})
+    sound(tmp_path / "one.wav")
+
+    heard, job, result = hear(installed, tmp_path / "one.wav", tmp_path)
+
+    assert (heard, result) == ("waves", {"channels": 1, "rate": 8000, "seconds": 1.0})
+    assert [(one.name, one.size) for one in job.artifacts] == [("start.raw", 2000)]
+    assert job.limits.cpu_seconds == 10
+
+
+def test_the_processor_of_the_docs_names_a_damaged_file(harbour: str, tmp_path: Path) -> None:
+    path = tmp_path / "cut.wav"
+    path.write_bytes(sound(tmp_path / "one.wav")[:30])
+    with pytest.raises(ProcessingError) as caught:
+        hear(Registry({"waves": "harbour.waves"}), path, tmp_path)
+    assert caught.value.code == "corrupt_file"
+
+
+def test_the_limits_of_the_docs_are_limits() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "processors.md").read_text()
+    overrides = json.loads(page.split("```json\n", 1)[1].split("```", 1)[0])
+    limits = Registry({}).limits("image", overrides)
+    assert (limits.memory_bytes, limits.wall_seconds) == (1 << 30, 60)

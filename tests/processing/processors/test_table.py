@@ -216,7 +216,7 @@ def test_a_million_columns_are_too_complex(read: Read) -> None:
 def test_columns_beyond_a_thousand_are_only_counted(read: Read) -> None:
     line = b",".join(str(one).encode() for one in range(1200)) + b"\n"
     result = read(b"c" + line.replace(b",", b",c") + line * 2)
-    assert (result["columns"], len(result["fields"]), result["rows"]) == (1200, 1000, 3)
+    assert (result["columns"], len(result["fields"]), result["rows"]) == (1200, 1000, 2)
     assert result["fields"][999]["max"] == 999
 
 
