@@ -14,8 +14,8 @@ from multipart import (
 )
 
 from uploads.codes import Refused
-from uploads.intake import body, csrf, limits
-from uploads.intake.delivery import SMALL, Arrival, Delivery
+from uploads.intake import body, connections, csrf, limits
+from uploads.intake.delivery import Arrival, Delivery
 from uploads.intake.names import safe_filename
 from uploads.jobs import lifecycle
 
@@ -97,7 +97,7 @@ class Form:
                 f"{self.arrival.filename}: larger than the {settings.UPLOADS_MAX_SIZE} bytes accepted here.",
             )
         incoming.write(data)
-        if incoming.size > SMALL and not self.arrival.opened:
+        if incoming.size > limits.SMALL and not self.arrival.opened:
             self._show(self.arrival)
 
     def _end(self) -> None:
@@ -106,7 +106,7 @@ class Form:
             self.checked = True
         if self.arrival is not None and self.arrival.opened:
             lifecycle.measure(self.arrival.job_id, self.arrival.incoming.size)
-            limits.let_go_of_database()
+            connections.let_go()
         self.arrival = None
 
     def _show(self, arrival: Arrival) -> None:
@@ -117,4 +117,4 @@ class Form:
         )
         arrival.opened = True
         self.room.reserved_by_row()
-        limits.let_go_of_database()
+        connections.let_go()

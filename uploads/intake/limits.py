@@ -6,18 +6,21 @@ import base64
 import binascii
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import connections
 from django.http import HttpRequest
 
 from uploads.codes import Refused
+from uploads.intake import connections
 from uploads.jobs import capacity
 from uploads.models import UploadJob
 from uploads.storage import disk
+
+SMALL = 8 << 20  # a plain upload larger than this is a row from its first byte
 
 # RFC 9530 names a Byte Sequence of RFC 8941 a member of the dictionary: sha-256=:BASE64:
 _SHA256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:([A-Za-z0-9+/]*={0,2}):\s*(?=;|,|$)")
@@ -69,18 +72,30 @@ def _digest(header: str) -> str:
     return raw.hex()
 
 
-def check_disk(size: int) -> None:
+def check_disk(size: int, *, afresh: bool = False) -> None:
     """Raise Refused(disk_full) where `size` more bytes, beside those promised, pass UPLOADS_MIN_FREE."""
     with _promises:
-        small = _promised
-    promised = small + sum(
-        max(0, declared - disk.spooled_bytes(job_id))
-        for job_id, declared in UploadJob.objects.receiving().values_list("pk", "size")
-    )
+        promised = _promised
+    if afresh or size > SMALL or _reserved.until < time.monotonic():
+        _reserved.look()
+    promised += _reserved.size
     if disk.free_bytes() - promised - size < settings.UPLOADS_MIN_FREE:
         raise Refused("disk_full")
 
 
+class _Reserved:
+    """Bytes that receiving rows reserve beyond what is on disk; remembered a moment for small bodies."""
+
+    size = 0
+    until = 0.0
+
+    def look(self) -> None:
+        rows = UploadJob.objects.receiving().values_list("pk", "size")
+        self.size = sum(max(0, declared - disk.spooled_bytes(job_id)) for job_id, declared in rows)
+        self.until = time.monotonic() + 0.5
+
+
+_reserved = _Reserved()
 _promises = threading.Lock()
 _promised = 0  # bytes of this process's bodies that no row reserves
 _slots: threading.BoundedSemaphore | None = None
@@ -122,9 +137,9 @@ def room_for_body(owner_id: int, size: int) -> Iterator[Room]:
     if not slots.acquire(blocking=False):
         raise Refused("too_busy", retry_after=5)
     try:
-        capacity.check(owner_id, 1, size)
+        capacity.foresee(owner_id, 1, size)
         check_disk(size)
-        let_go_of_database()
+        connections.let_go()
         room = Room(size)
         try:
             yield room
@@ -132,10 +147,3 @@ def room_for_body(owner_id: int, size: int) -> Iterator[Room]:
             room.reserved_by_row()
     finally:
         slots.release()
-
-
-def let_go_of_database() -> None:
-    """Give this thread's connections back: a slow client must not hold one."""
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()

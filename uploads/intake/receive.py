@@ -13,7 +13,7 @@ from multipart import parse_options_header
 
 from uploads.codes import Refused
 from uploads.intake import body, limits
-from uploads.intake.delivery import SMALL, delivery
+from uploads.intake.delivery import delivery
 from uploads.intake.forms import FIELD, Form
 from uploads.intake.names import safe_filename
 
@@ -27,10 +27,10 @@ def receive_raw(request: HttpRequest, user: User, filename: str) -> UploadJob:
     """Take the request's body as one file. Raises Refused; see `limits` and `body` for when."""
     largest = settings.UPLOADS_MAX_SIZE
     said = limits.announced(request, largest)
-    size = SMALL if said.length is None else said.length
+    size = limits.SMALL if said.length is None else said.length
     name, content_type = safe_filename(filename), request.headers.get("Content-Type", "")
     with limits.room_for_body(user.pk, size) as room, delivery(user.pk) as files:
-        row = said.length is None or size > SMALL
+        row = said.length is None or size > limits.SMALL
         arrival = files.begin(name, content_type, size, row=row)
         if row:
             room.reserved_by_row()

@@ -69,6 +69,11 @@ class Watched:
     stretch_began: float | None = None
     stretch_base: int = 0
 
+    @property
+    def resting(self) -> bool:
+        """Whether nothing is under way: no request that came in part, no answer not yet taken."""
+        return self.stretch_began is None and not self.last.unsent
+
     def judge(self, now: float, seen: Reading, idle_timeout: float, min_rate: float) -> Verdict | None:
         """Take in a new look; why the connection is to be cut, or None.
 
@@ -131,7 +136,9 @@ class Watchdog:
             one = self.watched[inode]
             if (verdict := one.judge(now, reading, idle_timeout, self.min_rate)) and _cut(fd, inode):
                 cut += 1
-                log.info("connection.cut", reason=verdict, silent_seconds=round(now - one.moved, 1))
+                # A browser's connection that rests between two requests is nothing to report.
+                say = log.debug if one.resting else log.info
+                say("connection.cut", reason=verdict, silent_seconds=round(now - one.moved, 1))
         return cut
 
     def run(self, stop: threading.Event) -> None:

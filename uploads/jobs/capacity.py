@@ -2,61 +2,102 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
+
 from django.conf import settings
 from django.db import connection
-from django.db.models import Sum
 
 from uploads.codes import Refused
-from uploads.models import ACTIVE, State, UploadJob
+from uploads.models import UploadJob
 
 _LOCK = 0x57484152  # "WHAR", our advisory lock
+_MARGIN = 512  # more than can race each other
+_PLENTY_SECONDS = 0.5
+_plenty: dict[int, float] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What is there already: jobs that wait, the owner's unfinished ones, and the owner's bytes."""
+
+    waiting: int
+    own: int
+    used: int
+
+    @property
+    def near(self) -> bool:
+        """Whether racing transactions could pass a limit together. A quota in bytes can always be passed."""
+        return bool(
+            settings.UPLOADS_USER_QUOTA
+            or self.waiting > settings.UPLOADS_MAX_QUEUED - _MARGIN
+            or self.own > settings.UPLOADS_USER_MAX_QUEUED - _MARGIN
+        )
+
+
+def foresee(owner_id: int, files: int, size: int) -> None:
+    """Before a body is read: raise Refused where there is no room. Plenty of room is remembered a moment.
+
+    What is decided here may be wrong by the time the body is in; `check` decides at the commit.
+    """
+    now = time.monotonic()
+    if files < _MARGIN // 2 and _plenty.get(owner_id, 0) > now and not settings.UPLOADS_USER_QUOTA:
+        return
+    load = _decide(owner_id, files, size, _load(owner_id))
+    if len(_plenty) > 10_000:
+        _plenty.clear()
+    if not load.near:
+        _plenty[owner_id] = now + _PLENTY_SECONDS
 
 
 def check(owner_id: int, files: int, size: int) -> None:
-    """Raise Refused where `files` more jobs of `size` bytes together do not fit the queue or the quota.
+    """Inside a transaction: raise Refused where `files` more jobs of `size` bytes together do not fit.
 
-    Inside a transaction the answer holds until its end: SQLite's transactions are IMMEDIATE, and on
-    PostgreSQL those near a limit wait for each other.
+    The answer holds until its end: SQLite's transactions are IMMEDIATE, and on PostgreSQL those near a
+    limit wait for each other.
     """
-    waiting = _count(UploadJob.objects.filter(state__in=(State.RECEIVING, State.QUEUED)), _most() + 1)
-    if connection.vendor == "postgresql" and connection.in_atomic_block and _near(owner_id, waiting):
+    load = _load(owner_id)
+    if load.near and connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        waiting = _count(UploadJob.objects.filter(state__in=(State.RECEIVING, State.QUEUED)), _most() + 1)
-    if waiting + files > _most():
+        load = _load(owner_id)
+    _decide(owner_id, files, size, load)
+
+
+def _decide(owner_id: int, files: int, size: int, load: _Load) -> _Load:
+    if load.waiting + files > settings.UPLOADS_MAX_QUEUED:
+        _plenty.pop(owner_id, None)
         raise Refused("queue_full", "The queue is full. Try again in a minute.", retry_after=60)
-    own_most = settings.UPLOADS_USER_MAX_QUEUED
-    if _count(UploadJob.objects.filter(owner_id=owner_id, state__in=ACTIVE), own_most + 1) + files > own_most:
+    if load.own + files > settings.UPLOADS_USER_MAX_QUEUED:
         raise Refused(
             "quota_exceeded",
-            f"You may have {own_most} files waiting at a time. Try again later.",
+            f"You may have {settings.UPLOADS_USER_MAX_QUEUED} files waiting at a time. Try again later.",
             retry_after=60,
         )
     quota = settings.UPLOADS_USER_QUOTA
-    if quota and _used(owner_id) + size > quota:
+    if quota and load.used + size > quota:
         raise Refused(
             "quota_exceeded",
             f"Your files may take {quota} bytes in all. Delete some, then try again.",
             retry_after=3600,
         )
+    return load
 
 
-def _near(owner_id: int, waiting: int) -> bool:
-    """Whether racing transactions could pass a limit together. A quota in bytes can always be passed."""
-    if settings.UPLOADS_USER_QUOTA or waiting > _most() - 512:
-        return True
-    most = settings.UPLOADS_USER_MAX_QUEUED
-    return _count(UploadJob.objects.filter(owner_id=owner_id, state__in=ACTIVE), most) > most - 512
-
-
-def _most() -> int:
-    return settings.UPLOADS_MAX_QUEUED
-
-
-def _count(rows: object, at_most: int) -> int:
-    """Count no further than needed: a backlog of 200,000 must not slow each upload."""
-    return rows.order_by().values("pk")[:at_most].count()  # type: ignore[attr-defined, no-any-return]
-
-
-def _used(owner_id: int) -> int:
-    return UploadJob.objects.filter(owner_id=owner_id).aggregate(used=Sum("size"))["used"] or 0
+def _load(owner_id: int) -> _Load:
+    """Look once. Counts go no further than needed: a backlog of 200,000 must not slow each upload."""
+    table = UploadJob._meta.db_table
+    waiting = f"SELECT 1 FROM {table} WHERE state IN ('receiving', 'queued') LIMIT %s"  # noqa: S608 - our own name
+    own = (
+        f"SELECT 1 FROM {table} WHERE owner_id = %s AND state IN ('receiving', 'queued', 'running') LIMIT %s"  # noqa: S608
+    )
+    used = f"SELECT COALESCE(SUM(size), 0) FROM {table} WHERE owner_id = %s"  # noqa: S608
+    parts = [f"(SELECT COUNT(*) FROM ({waiting}) w)", f"(SELECT COUNT(*) FROM ({own}) o)"]
+    values = [settings.UPLOADS_MAX_QUEUED + 1, owner_id, settings.UPLOADS_USER_MAX_QUEUED + 1]
+    if settings.UPLOADS_USER_QUOTA:
+        parts.append(f"({used})")
+        values.append(owner_id)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(parts)}", values)
+        counts = cursor.fetchone()
+    return _Load(counts[0], counts[1], counts[2] if len(counts) > 2 else 0)

@@ -84,10 +84,10 @@ def accept(owner_id: int, files: Sequence[Landed]) -> list[UploadJob]:
         )  # fmt: skip
         for file in files:
             queue.wake(file.job_id)
-        rows = UploadJob.objects.with_story().in_bulk([file.job_id for file in files])
+        rows = UploadJob.objects.in_bulk([file.job_id for file in files])
     for file in files:
         log.info("job.accepted", job=str(file.job_id), size=file.size, sha256=file.sha256)
-    return [rows[file.job_id] for file in files]
+    return [rows[file.job_id].without_story() for file in files]
 
 
 def measure(job_id: UUID, size: int) -> bool:

@@ -152,6 +152,12 @@ class UploadJob(models.Model):
     def is_terminal(self) -> bool:
         return self.state in TERMINAL
 
+    def without_story(self) -> UploadJob:
+        """This row, known to be new: it has neither artifacts nor errors, and nobody needs to look for them."""
+        self._prefetched_objects_cache = {"artifacts": self.artifacts.none()}
+        self.last_errors: list[ErrorRecord] = []
+        return self
+
     @property
     def next_attempt_at(self) -> datetime | None:
         """When the next attempt is due, for a job that waits after a failed one."""

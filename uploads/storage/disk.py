@@ -92,15 +92,20 @@ class Incoming:
         return self._hash.hexdigest()
 
     def keep(self) -> None:
-        """Make the bytes durable under their final name; only then may anybody be told so."""
+        """Make the bytes durable under their final name; only then may anybody be told so.
+
+        The rename comes first: a journal that commits the file's fsync has the name already, and the
+        directory's own fsync finds nothing left to do. A crash between leaves a file without a row,
+        which the sweep knows.
+        """
         final = file_path(self.job_id)
         with storage_errors():
             try:
+                make_directory(final.parent)
+                self._path.rename(final)
                 os.fsync(self._handle)
             finally:
                 self._close()
-            make_directory(final.parent)
-            self._path.rename(final)
             sync_directory(final.parent)
 
     def discard(self) -> None:
