@@ -18,7 +18,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from uploads.intake import watchdog
+from uploads.intake import connections, watchdog
 from uploads.management.process import bind_forks, die_with
 
 # A stop waits so long for requests in flight; a client that says nothing is cut much sooner (watchdog).
@@ -89,6 +89,7 @@ def load_application() -> Callable[..., Any]:
     if _main_pid:  # 0 where the worker was spawned, not forked
         die_with(_main_pid)
     watchdog.start(settings.UPLOADS_IDLE_TIMEOUT, settings.UPLOADS_MIN_RATE, port=settings.PORT)
+    connections.keep_wal()
     application: Callable[..., Any] = import_module("project.wsgi").application
     return application
 
