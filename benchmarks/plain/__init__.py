@@ -1,0 +1,1 @@
+"""The peer of small uploads: a plain Django view that saves a FileField, on the same database settings."""
