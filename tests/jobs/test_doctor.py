@@ -150,6 +150,7 @@ class TestJobsAndQueue:
     def test_a_due_job_that_no_message_wakes_is_wrong_once_the_sweep_should_have_seen_it(self) -> None:
         asleep = make_job(data=b"x", run_after=LONG_AGO, woken_at=LONG_AGO)
         make_job(data=b"x", run_after=timezone.now())
+        queue.wake(make_job(data=b"x", run_after=LONG_AGO, woken_at=LONG_AGO).pk)
         assert said() == [
             f"Job {asleep.pk} is due and no message wakes it; to be woken by the sweep, within seconds."
         ]

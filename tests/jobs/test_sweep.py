@@ -136,10 +136,12 @@ class TestLeasesAndDeadlines:
 class TestLostWakeUps:
     def test_due_jobs_that_nobody_starts_are_woken_again_the_longest_due_first(self) -> None:
         now = timezone.now()
-        late = make_job(run_after=now - timedelta(minutes=1), woken_at=LONG_AGO)
-        later = make_job(run_after=now - timedelta(minutes=2), woken_at=None)
-        assert [one.job for one in sweep.lost_wake_ups(2)] == [later.pk, late.pk]
-        assert set(queue.waiting() or {}) == {late.pk, later.pk}
+        late = [
+            make_job(run_after=now - timedelta(minutes=minutes), woken_at=woken_at).pk
+            for minutes, woken_at in ((6, None), (5, LONG_AGO), (4, LONG_AGO), (3, None), (2, LONG_AGO))
+        ]
+        assert [one.job for one in sweep.lost_wake_ups(2)] == late
+        assert set(queue.waiting() or {}) == set(late)
 
     def test_a_job_just_woken_or_not_yet_due_is_left_alone(self) -> None:
         make_job(run_after=LONG_AGO, woken_at=timezone.now())
