@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.intake.served import Served, all_of, cut_after, put
 from uploads.intake import watchdog
@@ -120,6 +121,23 @@ def test_only_the_accepted_end_is_cut_never_an_outgoing_connection(
     assert len(dog.watched) == 1  # the client's end, a socket of this process too, was never looked after
     assert accepted.fileno() != -1
     os.fstat(accepted.fileno())  # shut down, but not closed: the descriptor is not ours
+
+
+def test_a_cut_request_is_reported_and_a_rest_between_two_is_not(
+    pair: tuple[socket.socket, socket.socket, socket.socket],
+) -> None:
+    listener, client, accepted = pair
+    dog = Watchdog(IDLE)
+    with socket.create_connection(listener.getsockname()) as other, closing(listener.accept()[0]) as begun:
+        dog.look(0)
+        for sender, receiver in ((client, accepted), (accepted, client), (other, begun)):
+            sender.sendall(b"x")
+            assert receiver.recv(1) == b"x"
+        dog.look(1)
+        with capture_logs() as said:
+            assert dog.look(32) == 2
+    levels = sorted(line["log_level"] for line in said if line["event"] == "connection.cut")
+    assert levels == ["debug", "info"]
 
 
 def test_the_kernel_counts_what_a_client_takes_however_slowly() -> None:
