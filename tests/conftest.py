@@ -10,7 +10,16 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 
+from uploads.intake import limits
+from uploads.jobs import capacity
 from uploads.models import ApiToken
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    """What a web worker remembers for half a second must not reach the next test."""
+    capacity._plenty.clear()
+    limits._reserved.until = 0
 
 
 @pytest.fixture

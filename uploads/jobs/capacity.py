@@ -11,6 +11,11 @@ from django.db import connection
 from uploads.codes import Refused
 from uploads.models import UploadJob
 
+_TABLE = UploadJob._meta.db_table
+_COUNT = f"(SELECT COUNT(*) FROM (SELECT 1 FROM {_TABLE} WHERE {{where}} LIMIT %s) counted)"  # noqa: S608
+_WAITING = "state IN ('receiving', 'queued')"
+_OWN = "owner_id = %s AND state IN ('receiving', 'queued', 'running')"
+_USED = f"(SELECT COALESCE(SUM(size), 0) FROM {_TABLE} WHERE owner_id = %s)"  # noqa: S608
 _LOCK = 0x57484152  # "WHAR", our advisory lock
 _MARGIN = 512  # more than can race each other
 _PLENTY_SECONDS = 0.5
@@ -86,16 +91,10 @@ def _decide(owner_id: int, files: int, size: int, load: _Load) -> _Load:
 
 def _load(owner_id: int) -> _Load:
     """Look once. Counts go no further than needed: a backlog of 200,000 must not slow each upload."""
-    table = UploadJob._meta.db_table
-    waiting = f"SELECT 1 FROM {table} WHERE state IN ('receiving', 'queued') LIMIT %s"  # noqa: S608 - our own name
-    own = (
-        f"SELECT 1 FROM {table} WHERE owner_id = %s AND state IN ('receiving', 'queued', 'running') LIMIT %s"  # noqa: S608
-    )
-    used = f"SELECT COALESCE(SUM(size), 0) FROM {table} WHERE owner_id = %s"  # noqa: S608
-    parts = [f"(SELECT COUNT(*) FROM ({waiting}) w)", f"(SELECT COUNT(*) FROM ({own}) o)"]
+    parts = [_COUNT.format(where=_WAITING), _COUNT.format(where=_OWN)]
     values = [settings.UPLOADS_MAX_QUEUED + 1, owner_id, settings.UPLOADS_USER_MAX_QUEUED + 1]
     if settings.UPLOADS_USER_QUOTA:
-        parts.append(f"({used})")
+        parts.append(_USED)
         values.append(owner_id)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(parts)}", values)
