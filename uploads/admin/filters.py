@@ -61,7 +61,9 @@ class OwnerFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not self.value():
             return queryset
-        return queryset.filter(owner__in=get_user_model().objects.filter(username=self.value()))
+        # Looked up first: nobody of this name must not cost a walk over all rows.
+        owner = get_user_model().objects.filter(username=self.value()).first()
+        return queryset.filter(owner=owner) if owner else queryset.none()
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         others: Iterable[tuple[str, Any]] = changelist.params.items()

@@ -31,9 +31,15 @@ addEventListener("beforeunload", (event) => {
   if (queue.busy) event.preventDefault();
 });
 
-document.addEventListener("htmx:afterSwap", (event) => {
+const dialog = /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
+dialog.addEventListener("close", () => {
+  // What had the focus before may have been deleted.
+  if (document.activeElement === document.body) document.getElementById("list-title")?.focus();
+});
+
+document.addEventListener("htmx:afterSettle", (event) => {
   const { target } = /** @type {CustomEvent<any>} */ (event).detail;
-  if (target.id === "dialog") target.showModal();
+  if (target === dialog) dialog.showModal();
 });
 
 document.documentElement.classList.add("live");

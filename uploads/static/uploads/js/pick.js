@@ -8,11 +8,13 @@
 export function watch(take, emptyFolder) {
   for (const id of ["files", "folder"]) {
     const input = /** @type {HTMLInputElement} */ (document.getElementById(id));
-    input.addEventListener("change", () => {
+    const chosen = () => {
       const files = [...(input.files ?? [])];
       input.value = ""; // so that the same file can be chosen again
       if (files.length) take(files);
-    });
+    };
+    input.addEventListener("change", chosen);
+    chosen(); // somebody may have been faster than this script
   }
   const veil = /** @type {HTMLElement} */ (document.getElementById("veil"));
   let depth = 0; // dragenter and dragleave come for every element on the way
