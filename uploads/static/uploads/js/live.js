@@ -22,6 +22,7 @@ const live = /** @type {HTMLElement} */ (document.getElementById("live"));
 let timer = 0;
 let due = 0;
 let asking = false;
+let settling = false;
 let failures = 0;
 /** @type {string} */
 let focusedRow = "";
@@ -37,7 +38,10 @@ export function start() {
   document.addEventListener("htmx:configRequest", (event) => configure(/** @type {HtmxEvent} */ (event)));
   document.addEventListener("htmx:afterRequest", (event) => answered(/** @type {HtmxEvent} */ (event)));
   document.addEventListener("htmx:oobBeforeSwap", (event) => remember(/** @type {HtmxEvent} */ (event)));
-  document.addEventListener("htmx:afterSettle", () => settle());
+  document.addEventListener("htmx:afterSettle", () => {
+    if (!settling) queueMicrotask(settle); // it comes once for each new row
+    settling = true;
+  });
   document.addEventListener("wake", wake);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) clearTimeout(timer);
@@ -133,6 +137,7 @@ function remember(event) {
 
 /** After rows were replaced: give back the focus and open cards, write times, drop rows that were taken over. */
 function settle() {
+  settling = false;
   for (const id of opened) document.getElementById(id)?.querySelector("details")?.setAttribute("open", "");
   opened.clear();
   if (focusedRow && (document.activeElement === document.body || !document.activeElement)) {

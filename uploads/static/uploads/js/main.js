@@ -39,7 +39,7 @@ dialog.addEventListener("close", () => {
 
 document.addEventListener("htmx:afterSettle", (event) => {
   const { target } = /** @type {CustomEvent<any>} */ (event).detail;
-  if (target === dialog) dialog.showModal();
+  if (target === dialog && !dialog.open) dialog.showModal();
 });
 
 document.documentElement.classList.add("live");
