@@ -7,7 +7,7 @@ import hashlib
 from uploads.processing.base import MIB, Context, Json, Limits
 
 TYPES: tuple[str, ...] = ("*/*",)
-LIMITS = Limits(memory_bytes=128 * MIB, cpu_seconds=60, wall_seconds=240, output_bytes=MIB)
+LIMITS = Limits(memory_bytes=256 * MIB, cpu_seconds=60, wall_seconds=240, output_bytes=MIB)
 
 EMPTY = "application/x-empty"
 SHOWN = 64
