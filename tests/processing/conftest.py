@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+import select
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,3 +98,18 @@ def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     yield make
     for sandbox in made:
         sandbox.close()
+
+
+def all_gone(pids: Iterable[int], seconds: float) -> bool:
+    """Wait until these processes have ended."""
+    until = time.monotonic() + seconds
+    for pid in pids:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        ended = select.select([pidfd], [], [], max(0, until - time.monotonic()))[0]
+        os.close(pidfd)
+        if not ended:
+            return False
+    return True

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.processing.conftest import Bench, hostile_config
-from uploads.processing import kernel, newroot
+from tests.processing.conftest import Bench, all_gone, hostile_config
+from uploads.processing import census, kernel, newroot
 from uploads.processing.sandbox import Done, Failed, Sandbox
 
 NOBODY = 65534
@@ -34,6 +35,18 @@ def give_up_root() -> None:
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+def nothing_left(bench: Bench) -> bool:
+    """Whether every process is gone a moment after the zygote was killed in the middle of a job."""
+    below: list[int] = []
+
+    def kill(percent: float, note: str) -> None:
+        below.extend(census.descendants(bench.sandbox.pid or 0))
+        os.kill(bench.sandbox.pid or 0, signal.SIGKILL)
+
+    bench.run("sleep", on_progress=kill)
+    return bool(below) and all_gone(below, 0.1)
 
 
 def main(user: str, without: list[str]) -> None:
@@ -64,6 +77,7 @@ def main(user: str, without: list[str]) -> None:
             told[action] = outcome.result if isinstance(outcome, Done) else ""
             if isinstance(outcome, Failed):
                 told[action] = outcome.code
+        told["nothing left"] = nothing_left(bench)
         sandbox.close()
         kept, left = (bench.place / "kept").stat(), bench.artifacts.stat()
         told["owners"] = [kept.st_uid, kept.st_gid, left.st_uid, left.st_gid]

@@ -45,7 +45,8 @@ def test_what_no_honest_child_declares_is_refused(tmp_path: Path, listing: Json)
     (here / "directory").mkdir()
     os.mkfifo(here / "pipe")
     (tmp_path / "secret").write_text("s")
-    (here / "link").symlink_to(tmp_path / "secret")
+    (tmp_path / "other").write_text("o")
+    (here / "link").symlink_to(tmp_path / "other")
     (here / "hard").hardlink_to(tmp_path / "secret")
 
     with pytest.raises(harvest.BadArtifact):

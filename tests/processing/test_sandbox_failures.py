@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.processing.conftest import Bench, hostile_config
+from uploads.processing import census
 from uploads.processing.base import MIB
 from uploads.processing.sandbox import Done, Sandbox
 
@@ -120,11 +121,14 @@ def test_printing_too_much_is_ended_and_only_its_tail_kept(bench: Bench) -> None
 
 
 def test_a_daemon_left_behind_is_gone_before_the_run_returns(fenced: Bench) -> None:
-    fenced.done("daemon")
-    before = list(fenced.artifacts.iterdir())
-    fenced.done("nothing")
+    zygote = fenced.sandbox.pid
+    assert zygote is not None
+    before = census.descendants(zygote)
 
-    assert before == [] == list(fenced.artifacts.iterdir())
+    fenced.done("daemon")
+
+    assert census.descendants(zygote) == before
+    assert list(fenced.artifacts.iterdir()) == []
 
 
 def test_a_copy_that_walks_back_into_our_code_tells_nothing(fenced: Bench) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.processing.conftest import Bench
+from tests.processing.conftest import Bench, all_gone
 from uploads.processing import census
 from uploads.processing.sandbox import Done, Failed, Stopped
 
@@ -32,21 +31,6 @@ print(Bench(sandbox, Path(sys.argv[1])).run(sys.argv[2], on_progress=say), flush
 FENCES = {"every fence": (), "limits alone": ("landlock", "root", "user", "namespaces")}
 
 
-def all_gone(pids: Iterable[int], seconds: float) -> bool:
-    """Wait until these processes have ended."""
-    until = time.monotonic() + seconds
-    for pid in pids:
-        try:
-            pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        ended = select.select([pidfd], [], [], max(0, until - time.monotonic()))[0]
-        os.close(pidfd)
-        if not ended:
-            return False
-    return True
-
-
 @pytest.mark.parametrize("without", FENCES.values(), ids=FENCES.keys())
 @pytest.mark.parametrize("action", ["sleep", "c_call", "regular_expression"])
 def test_a_killed_worker_takes_zygote_and_child_along(
@@ -58,6 +42,21 @@ def test_a_killed_worker_takes_zygote_and_child_along(
         assert worker.stdout.readline() in {b"in C\n", b"asleep\n"}
         below = census.descendants(worker.pid)
         assert len(below) >= 2
+
+        worker.kill()
+
+        assert all_gone(below, 1)
+
+
+@pytest.mark.parametrize("without", FENCES.values(), ids=FENCES.keys())
+def test_a_killed_worker_takes_even_a_frozen_zygote_along(tmp_path: Path, without: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", WORKER, str(tmp_path), "sleep", *without]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"asleep\n"
+        below = census.descendants(worker.pid)
+        for pid in below:
+            os.kill(pid, signal.SIGSTOP)
 
         worker.kill()
 

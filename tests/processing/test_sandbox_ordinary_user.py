@@ -48,6 +48,10 @@ def test_an_ordinary_users_files_are_worked_on(told: dict[str, Any]) -> None:
     assert told["daemon"] == {"got": None}
 
 
+def test_nothing_outlives_a_killed_zygote(told: dict[str, Any]) -> None:
+    assert told["nothing left"] is True
+
+
 def test_each_ending_has_its_code(told: dict[str, Any]) -> None:
     assert told["allocate"] == "out_of_memory"
     assert told["segfault"] == "processor_crashed"
@@ -76,6 +80,7 @@ def test_root_lends_its_files_to_another_user_and_takes_them_back(without: tuple
     assert told["previews"] == {"pages": 2}
     assert told["owners"] == [os.getuid(), os.getgid(), os.getuid(), os.getgid()]
     assert told["mode"] == 0o600
+    assert told["nothing left"] is True
     if os.getuid() == 0:  # then even without any other fence the permissions on disk keep secrets
         assert told["inventory"]["uid"] >= jail.FIRST_UID
         secrets = [found for place, found in told["look"].items() if place != "/etc/passwd"]

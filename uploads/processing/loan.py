@@ -19,7 +19,8 @@ class Loan:
 
     Best are idmapped mounts, which change nothing on disk. Where the file system has none (network file
     systems), or there is no private root to mount in, the file gets the child's group and the directory
-    its user until `give_back`: in a crash between, both are left with an id that nobody else has.
+    its user until `give_back`. Should the zygote die between, the worker restores both; should the worker
+    die with it, they are left with an id that nobody else has, and root reads and removes them all the same.
     """
 
     def __init__(self, path: str, artifacts: str, uid: int | None) -> None:
@@ -83,11 +84,15 @@ class Loan:
             Path(place).chmod(stat.S_IMODE(before.st_mode) | stat.S_IRGRP)
         else:
             return
-        self._undo.append(lambda: _restore(place, before))
+        self._undo.append(lambda: restore(place, before))
 
 
-def _restore(place: str, before: os.stat_result) -> None:
+def restore(place: str, before: os.stat_result) -> None:
+    """Give `place` the owners and the mode it had `before`. Raises OSError, but not when it has gone."""
     try:
+        now = Path(place).stat()
+        if (now.st_uid, now.st_gid, now.st_mode) == (before.st_uid, before.st_gid, before.st_mode):
+            return
         os.chown(place, before.st_uid, before.st_gid)
         Path(place).chmod(stat.S_IMODE(before.st_mode))
     except FileNotFoundError:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from uploads.processing import harvest, verdict, wire
 from uploads.processing.base import Json
+from uploads.processing.loan import restore
 from uploads.processing.verdict import Done, Failed, Stopped, Usage
 
 __all__ = ["Done", "Failed", "Sandbox", "SandboxConfig", "Stopped", "Usage"]
@@ -178,12 +179,15 @@ class Sandbox:
             "deadline": deadline_seconds,
         }
         outcome: Done | Failed | Stopped | None = None
+        owned: dict[str, os.stat_result] = {}
         try:
-            _make(artifacts_dir)
+            owned = _owners(path, artifacts_dir)
             told = self._work(self._ready(), order, on_progress, stop_fd)
             outcome = verdict.judge(told, partial(harvest.gather, artifacts_dir))
         except _ZygoteGone as error:
             self.close()
+            for place, before in owned.items():
+                restore(place, before)
             detail = f"The sandbox's own process is lost: {error}"
             outcome = verdict.lost("processor_crashed", detail, time.monotonic() - began)
         except SandboxBroken as error:
@@ -239,9 +243,11 @@ class Sandbox:
         return told
 
 
-def _make(directory: Path) -> None:
+def _owners(path: Path, directory: Path) -> dict[str, os.stat_result]:
+    """Make the directory; who owns both before the run, as far as they are there."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        return {str(one): one.stat() for one in (path, directory) if one.exists()}
     except OSError as error:
         raise _NoDirectory(str(error)) from error
 
