@@ -14,7 +14,6 @@ from urllib.parse import quote
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
@@ -26,6 +25,7 @@ from uploads.api.auth import user_of
 from uploads.api.describe import NOT_MODIFIED, answers, binary
 from uploads.api.problems import problem
 from uploads.codes import Refused
+from uploads.intake import connections
 from uploads.jobs import access
 from uploads.models import State
 from uploads.storage import disk
@@ -103,7 +103,7 @@ def _send(request: HttpRequest, path: Path, filename: str, content_type: str, et
     response["Accept-Ranges"] = "bytes"
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
-    _give_connection_back()
+    connections.let_go()  # a slow reader must not hold a connection
     return response
 
 
@@ -174,9 +174,3 @@ def disposition(filename: str, *, attachment: bool) -> str:
     plain = plain.replace("%", "_") or "file"
     header = content_disposition_header(attachment, plain) or ""
     return header if plain == name else f"{header}; filename*=utf-8''{quote(name, safe='')}"
-
-
-def _give_connection_back() -> None:
-    """A slow reader must not hold a database connection: it is not needed any more."""
-    if not connection.in_atomic_block:
-        connection.close()
