@@ -7,6 +7,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -172,13 +173,17 @@ def test_a_dropped_folder_is_sent_file_by_file(visit: Visit) -> None:
     expect(visit.row("two.txt").locator(".state")).to_have_text("Done")
 
 
-def test_a_file_on_its_way_shows_progress_and_can_be_stopped_and_leaves_nothing(visit: Visit) -> None:
+def test_a_file_on_its_way_shows_progress_and_can_be_stopped_and_leaves_nothing(
+    visit: Visit, tmp_path: Path
+) -> None:
     page = visit.page
+    large = tmp_path / "large.bin"
+    large.write_bytes(bytes(20 << 20))
     line = visit.context.new_cdp_session(page)
     line.send("Network.enable")
     slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 2_000_000}
     line.send("Network.emulateNetworkConditions", slow)
-    visit.send(("large.bin", bytes(20 << 20)))
+    page.locator("#files").set_input_files(large)
     row = page.locator("#sending .row")
     expect(row.locator(".facts")).to_have_text(re.compile(r"[\d.]+\sMB of 20\.0\sMB · [\d.]+\s[KM]B/s"))
     visit.expect_accessible("sending")
