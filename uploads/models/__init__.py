@@ -4,7 +4,9 @@ from uploads.models.artifact import Artifact
 from uploads.models.attempt import Attempt, Outcome
 from uploads.models.error import ErrorRecord
 from uploads.models.job import ACTIVE, TERMINAL, JobQuerySet, State, UploadJob
+from uploads.models.message import Message
 from uploads.models.node import Node
+from uploads.models.pause import Pause
 from uploads.models.token import ApiToken
 
 __all__ = [
@@ -15,8 +17,10 @@ __all__ = [
     "Attempt",
     "ErrorRecord",
     "JobQuerySet",
+    "Message",
     "Node",
     "Outcome",
+    "Pause",
     "State",
     "UploadJob",
 ]

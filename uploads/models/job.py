@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -26,6 +26,9 @@ class State(models.TextChoices):
     CANCELLED = "cancelled", _("cancelled")
 
 
+NORMAL_PRIORITY = 5
+PRIORITIES = range(10)  # 9 goes first
+
 TERMINAL = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 ACTIVE = (State.RECEIVING, State.QUEUED, State.RUNNING)
 
@@ -43,6 +46,12 @@ class JobQuerySet(models.QuerySet["UploadJob"]):
     def due(self) -> JobQuerySet:
         """Queued and allowed to start, by the database's clock."""
         return self.queued().filter(run_after__lte=Now())
+
+    def unpaused(self) -> JobQuerySet:
+        """Without those whose start an operator has paused."""
+        from uploads.models.pause import Pause  # only this query needs it
+
+        return self.filter(~Exists(Pause.objects.filter(Q(kind="") | Q(kind=OuterRef("kind")))))
 
     def running(self, attempt: int | None = None) -> JobQuerySet:
         """Running; with `attempt`, only while that attempt is the current one (the fence)."""
@@ -76,7 +85,16 @@ class UploadJob(models.Model):
         _("contradiction"), max_length=300, blank=True, default="",
         help_text=_("Where the file's name and its content disagree about its type."),
     )  # fmt: skip
-    kind = models.CharField(_("kind"), max_length=40, blank=True, default="")
+    kind = models.CharField(
+        _("kind"), max_length=40, blank=True, default="",
+        help_text=_("What the content is; guessed from the file's name until somebody has looked."),
+    )  # fmt: skip
+    priority = models.PositiveSmallIntegerField(
+        _("priority"),
+        default=NORMAL_PRIORITY,
+        db_default=NORMAL_PRIORITY,
+        help_text=_("0 to 9; 9 goes first."),
+    )
 
     state = models.CharField(_("state"), max_length=10, choices=State)
     progress = models.PositiveSmallIntegerField(_("progress"), default=0, help_text=_("Percent."))
@@ -116,6 +134,7 @@ class UploadJob(models.Model):
         constraints = (
             models.CheckConstraint(name="job_state_known", condition=Q(state__in=State.values)),
             models.CheckConstraint(name="job_size_counts", condition=Q(size__gte=0)),
+            models.CheckConstraint(name="job_priority_known", condition=Q(priority__lte=9)),
             models.CheckConstraint(name="job_progress_is_percent", condition=Q(progress__lte=100)),
             models.CheckConstraint(
                 name="job_running_iff_leased",
@@ -143,6 +162,7 @@ class UploadJob(models.Model):
         permissions = (
             ("retry_uploadjob", "Can retry an upload job"),
             ("cancel_uploadjob", "Can cancel an upload job"),
+            ("prioritise_uploadjob", "Can change the priority of an upload job"),
         )
 
     def __str__(self) -> str:
