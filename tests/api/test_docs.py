@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
+import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
+
+from tests.journeys.browser import chromium
 
 
 def test_the_page_loads_only_what_is_ours() -> None:
@@ -36,3 +40,19 @@ def test_the_page_sends_the_csrf_token_of_who_is_signed_in() -> None:
     page = Client().get("/api/docs").content.decode()
     assert 'data-api-csrf="true"' in page
     assert re.search(r'data-csrf-token="\w{64}"', page)
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_a_browser_draws_the_page_without_a_complaint(live_server: Any) -> None:
+    with chromium() as browser:
+        page = browser.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{live_server.url}/api/docs")
+        page.locator(".opblock-summary", has_text="/api/uploads/{filename}").click()
+        page.get_by_role("button", name="Try it out").click()
+        page.get_by_role("button", name="Execute").wait_for()
+        assert page.locator(".opblock").count() == 15
+        assert complaints == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -161,6 +163,13 @@ def test_refusals_are_counted_by_reason() -> None:
     before = seen()
     Client().get("/api/nothing")
     assert seen() == before + 1
+
+
+def test_the_documentation_lists_each_code_with_its_status() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    rows = re.findall(r"^\| (\d{3}) \| (.*) \|$", text, re.MULTILINE)
+    listed = {(code, int(status)) for status, codes in rows for code in re.findall(r"`([a-z_]+)`", codes)}
+    assert listed == {(row.code, row.status) for row in problems.TABLE.values()}
 
 
 def test_the_description_speaks_of_problems_as_problems() -> None:
