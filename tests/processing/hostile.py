@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -376,7 +377,12 @@ def do_inventory(job: Context) -> dict[str, Json]:
     return {
         "uid": os.getuid(), "pid": os.getpid(), "groups": os.getgroups(), "environ": dict(os.environ),
         "descriptors": len(descriptors), "cwd": str(Path.cwd()), "path": str(job.path),
-        "temporary": __import__("tempfile").gettempdir(),
+        "temporary": tempfile.gettempdir(),
+        "limits": {
+            name: resource.getrlimit(which)[0]
+            for name, which in vars(resource).items()
+            if name.startswith("RLIMIT_")
+        },
     }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def open_the_way() -> None:
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
     mounts = {place: kernel.detached_mount(place) for place in places if not newroot.open_to_all(place)}
     for closed in {"/".join(place.split("/")[:2]) for place in mounts}:
-        kernel.mount("tmpfs", closed, "tmpfs", data="mode=0755")
+        kernel.mount("tmpfs", closed, "tmpfs", data="mode=1777")
     for place, fd in mounts.items():
         Path(place).mkdir(parents=True, exist_ok=True)
         kernel.attach_mount(fd, place)

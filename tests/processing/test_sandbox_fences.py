@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.processing.conftest import Bench, hostile_config
+from tests.processing.hostile import LIMITS
 from uploads.processing import jail
+from uploads.processing.base import MIB
 from uploads.processing.sandbox import Sandbox
 
 REPOSITORY = Path(__file__).parents[2]
@@ -54,8 +57,6 @@ def secrets(fenced: Bench) -> list[str]:
         "/proc/1/environ",
         "/etc/shadow",
         "/etc/passwd",
-        "/tmp",
-        "/var",
         str(REPOSITORY / "manage.py"),
         str(REPOSITORY / "project"),
     ]
@@ -74,7 +75,7 @@ def test_a_child_reads_neither_database_nor_other_uploads_nor_anyones_environmen
 
 
 def test_a_child_reads_its_libraries(fenced: Bench) -> None:
-    places = [os.__file__, str(Path(sys.prefix, "pyvenv.cfg")), jail.__file__, "/dev/null"]
+    places = [os.__file__, json.__file__, jail.__file__, "/dev/null"]
 
     found = fenced.done("look", *places).result
 
@@ -137,6 +138,18 @@ def test_a_child_inherits_nothing(bench: Bench) -> None:
     assert found["groups"] in ([], os.getgroups())
     assert found["descriptors"] <= 5  # type: ignore[operator]  # three streams, its frames, a sign of life
     assert found["cwd"] == "/"
+
+
+def test_a_child_is_under_the_limits_of_its_kind(bench: Bench) -> None:
+    soft: Any = bench.done("inventory").result["limits"]
+
+    assert soft["RLIMIT_FSIZE"] == LIMITS.output_bytes
+    assert soft["RLIMIT_NOFILE"] == LIMITS.open_files
+    assert soft["RLIMIT_CPU"] == LIMITS.cpu_seconds
+    assert soft["RLIMIT_CORE"] == 0
+    assert LIMITS.memory_bytes <= soft["RLIMIT_DATA"] < LIMITS.memory_bytes + 100 * MIB
+    if not bench.sandbox.missing_fences:  # elsewhere the kernel would count all processes of our user
+        assert soft["RLIMIT_NPROC"] in range(LIMITS.processes, LIMITS.processes + 6)
 
 
 def test_as_root_two_zygotes_use_two_unused_users(make_bench: Callable[..., Bench]) -> None:
