@@ -120,3 +120,12 @@ def test_a_restart_that_did_not_help_is_given_twice_the_time(watched: Watched) -
     assert watched.after(10) != ""
     assert watched.after(15) == ""
     assert watched.after(3) != ""
+
+
+def test_after_a_worker_died_idle_less_patience_is_enough_until_the_next_start(watched: Watched) -> None:
+    waiting()
+    watched.board.deaths.value = 1
+    assert watched.after(3) == ""
+    assert watched.after(2) != ""
+    make_attempt(make_job(State.SUCCEEDED), outcome=Outcome.SUCCEEDED, node=watched.node)
+    assert watched.after(8) == ""

@@ -36,7 +36,7 @@ class RunningCluster:
         env = inherited | {
             "DJANGO_SETTINGS_MODULE": "project.settings",
             "DATA_DIR": str(settings.DATA_DIR),
-            "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
+            "DATABASE_URL": _database_url(),
             "SECRET_KEY": settings.SECRET_KEY,
             "PYTHONPATH": str(ROOT),
             "LOG_LEVEL": "INFO",
@@ -124,6 +124,14 @@ def send(user: User, text: str) -> UploadJob:
     incoming.keep()
     landed = lifecycle.Landed(incoming.job_id, "note.txt", "text/plain", incoming.size, incoming.sha256)
     return lifecycle.accept(user.pk, [landed])[0]
+
+
+def _database_url() -> str:
+    """Where the test's own database is."""
+    conf = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{conf['NAME']}"
+    return f"postgres://{conf['USER']}:{conf['PASSWORD']}@{conf['HOST']}:{conf['PORT']}/{conf['NAME']}"
 
 
 def _children(pid: int) -> list[int]:

@@ -24,6 +24,7 @@ class Board:
     restarts: Any = field(default_factory=lambda: _number("i"))  # the supervisor's
     started_at: Any = field(default_factory=lambda: _number("d"))  # the cluster's, 0 while it is down
     pusher: Any = field(default_factory=lambda: _number("i"))  # the sentinel's: pid of its pusher
+    deaths: Any = field(default_factory=lambda: _number("i"))  # the sentinel's: workers that died on it
     round_at: Any = field(default_factory=lambda: _number("d"))  # the keeper's: the end of its last round
     _note: Any = field(
         default_factory=lambda: multiprocessing.get_context("fork").RawArray(ctypes.c_char, _NOTE_BYTES)

@@ -45,7 +45,7 @@ def relax_database() -> None:
 
 
 class WatchedSentinel(Sentinel):
-    """django-q2's sentinel, which writes on the board which process is its pusher."""
+    """django-q2's sentinel, which writes on the board which process is its pusher, and that workers died."""
 
     board: Board
 
@@ -53,6 +53,11 @@ class WatchedSentinel(Sentinel):
         process = super().spawn_pusher()
         self.board.pusher.value = process.pid
         return process
+
+    def reincarnate(self, process: Any) -> None:
+        if process in self.pool:
+            self.board.deaths.value += 1
+        super().reincarnate(process)
 
 
 def run(node: NodeIdentity, board: Board, *, run_once: bool) -> int:

@@ -22,6 +22,7 @@ from typing import Self
 from uploads.processing import kernel
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+UNKILLABLE_SECONDS = 5.0
 
 
 def die_with(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
@@ -161,7 +162,10 @@ def session_members(leader: int) -> list[int]:
 
 
 def kill_session(leader: int) -> None:
-    """SIGKILL every process of the session that `leader` leads or led, until none is left."""
+    """SIGKILL every process of the session that `leader` leads or led, until none is left.
+
+    One that a dead disk holds in the kernel cannot be killed: after UNKILLABLE_SECONDS it is left to it.
+    """
     _kill_until_none(lambda: session_members(leader))
 
 
@@ -175,7 +179,8 @@ def kill_children(spared: set[int]) -> int:
 
 def _kill_until_none(find: Callable[[], list[int]]) -> int:
     hit: set[int] = set()
-    while members := find():
+    deadline = time.monotonic() + UNKILLABLE_SECONDS
+    while (members := find()) and time.monotonic() < deadline:
         for pid in members:
             hit.add(pid)
             with contextlib.suppress(ProcessLookupError):
@@ -216,6 +221,6 @@ def pid_namespace() -> str:
 
 
 def reap_pid(pid: int) -> None:
-    """Wait for one child that has been killed; it may have been collected already."""
+    """Collect one child that has been killed; it may have been collected already, or hang in the kernel."""
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, 0)
+        os.waitpid(pid, os.WNOHANG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import timedelta
 
@@ -13,7 +14,8 @@ from uploads.jobs.board import Board
 from uploads.jobs.nodes import NodeIdentity
 from uploads.models import Attempt, UploadJob
 
-WAITING_SECONDS = 3.0  # a job due for less may just be on its way
+SUSPECT_SECONDS = 3.0
+WAITING_SECONDS = 2.0  # a job due for less may just be on its way
 LONGEST_GAP = 3.0  # between two looks; after a longer one we were stopped or blocked, and begin anew
 MOST_DOUBLINGS = 4
 
@@ -21,7 +23,9 @@ MOST_DOUBLINGS = 4
 class StallWatch:
     """Look about once a second. Two long jobs and a backlog are not a hang: no worker is free then.
 
-    A cluster that was started anew and does not start a job either is given twice as long each time.
+    A worker that dies idle may have held the lock on django-q2's queue, for which all others then wait: after
+    a death the cluster is suspect until its next start, and SUSPECT_SECONDS are enough. A cluster that was
+    started anew and does not start a job either is given twice as long each time.
     """
 
     def __init__(self, node: NodeIdentity, board: Board) -> None:
@@ -29,6 +33,7 @@ class StallWatch:
         self._since: float | None = None
         self._looked = 0.0
         self._seen: tuple[float, int] = (0.0, 0)
+        self._deaths = 0
         self._verdicts = 0
 
     def begin_anew(self) -> None:
@@ -42,13 +47,16 @@ class StallWatch:
         now = time.monotonic()
         if seen[1] != self._seen[1]:
             self._verdicts = 0
+            self._deaths = self.board.deaths.value
         if not waiting or not seen[0] or seen != self._seen or now - self._looked > LONGEST_GAP:
             self._since = None
         self._seen, self._looked = seen, now
         if not waiting or not seen[0]:
             return ""
         self._since = now if self._since is None else self._since
-        patience = settings.UPLOADS_STALL_SECONDS * 2 ** min(self._verdicts, MOST_DOUBLINGS)
+        suspect = self.board.deaths.value != self._deaths
+        seconds = min(SUSPECT_SECONDS if suspect else math.inf, settings.UPLOADS_STALL_SECONDS)
+        patience = seconds * 2 ** min(self._verdicts, MOST_DOUBLINGS)
         idle = now - self._since
         if idle < patience:
             return ""

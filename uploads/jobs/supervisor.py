@@ -83,7 +83,9 @@ class Supervisor:
             if self.run_once:
                 self._end_cluster()
                 return status
-            if not stopping_now:
+            if stopping_now:
+                self._end_cluster()
+            else:
                 self._restart(f"The cluster's main process {_ending(status)}.")
         if self._keeper in ended:
             log.error("keeper.ended", how=_ending(ended[self._keeper]))
@@ -116,6 +118,7 @@ class Supervisor:
     def _restart(self, reason: str) -> None:
         """End the cluster whole and start it anew: at once, or later where it has just been started."""
         self._end_cluster()
+        self._verdict()  # one that was passed meanwhile was about the cluster that is gone
         lived = time.monotonic() - self._started
         self._short_lives = self._short_lives + 1 if lived < SHORT_LIFE else 0
         delay = min(DELAY_CAP, 0.25 * 2.0**self._short_lives) if self._short_lives > 1 else 0.0
