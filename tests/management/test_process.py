@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from uploads.jobs.processes import session_members
+from uploads.jobs.processes import kill_session, session_members
 from uploads.management import process
 from uploads.management.process import Child, StopSignals
 
@@ -51,6 +51,7 @@ class Scripted(Child):
         self._process = subprocess.Popen(
             [sys.executable, "-c", self.program], start_new_session=True, stdout=subprocess.PIPE
         )
+        started.append(self._process)
         self._started = process.time.monotonic()
         self.due = None
 
@@ -59,6 +60,19 @@ class Scripted(Child):
         self._process.wait()
         assert self._process.stdout
         self._process.stdout.close()
+
+
+started: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Whatever a test that failed left running is gone with it."""
+    yield
+    while started:
+        one = started.pop()
+        kill_session(one.pid)
+        one.wait()
 
 
 @pytest.fixture
