@@ -107,6 +107,40 @@ def test_rows_below_the_shown_ones_are_not_looked_at(at: Client, owner: User) ->
     assert page.ask().status_code == 200
 
 
+def test_of_a_long_list_the_newest_rows_are_kept_live_and_those_below_that_are_named(
+    at: Client, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "LIVE_ROWS", 3)
+    now = timezone.now()
+    jobs = [make_job(State.RUNNING, owner=owner, created_at=now - timedelta(minutes=n)) for n in range(5)]
+    versions = Page(at).versions
+    page = Page(at)
+    page.versions = [*versions[:3], versions[4]]
+    assert page.ask(f"?also={jobs[4].pk.hex}").status_code == 304
+    UploadJob.objects.filter(pk__in=[jobs[3].pk, jobs[4].pk]).update(progress=50)
+    html = page.ask(f"?also={jobs[4].pk.hex}").content.decode()
+    assert re.findall(r'<li class="row [^>]*id="([^"]+)"', html) == [key(jobs[4])]
+    doomed = key(jobs[4])
+    UploadJob.objects.filter(pk=jobs[4].pk).delete()
+    html = page.ask(f"?also={jobs[4].pk.hex}").content.decode()
+    assert re.findall(r'<li id="([^"]+)" hx-swap-oob="delete">', html) == [doomed]
+
+
+@pytest.mark.parametrize("also", ["nonsense", "%00", "g" * 32, "-" * 32, "." * 5000])
+def test_rows_named_wrongly_are_passed_over(at: Client, owner: User, also: str) -> None:
+    make_job(owner=owner)
+    assert Page(at).ask(f"?also={also}").status_code == 304
+
+
+def test_nobody_elses_row_is_seen_by_naming_it(
+    at: Client, owner: User, colleague: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "LIVE_ROWS", 1)
+    make_job(owner=owner)
+    theirs = make_job(owner=colleague, filename="theirs.txt")
+    assert "theirs.txt" not in Page(at).ask(f"?also={theirs.pk.hex}").content.decode()
+
+
 @pytest.mark.parametrize(
     ("state", "pause"),
     [("running", "1000"), ("queued", "1500"), ("receiving", "2000"), ("succeeded", "0"), ("failed", "0")],

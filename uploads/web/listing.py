@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 PAGE = 25
-LIVE_ROWS = 200  # the newest rows of a page are kept live; what lies further down is loaded anew when wanted
+LIVE_ROWS = 200  # of a page, the newest rows are kept live, and
+LIVE_BELOW = 40  # as many further down that are under way, as the browser names them
 _LEAST = timedelta(microseconds=1)
 PLACES = 20  # beyond these a place in the queue would change too often to be worth a row's redrawing
 
@@ -164,18 +165,34 @@ def pause(states: Iterable[str]) -> int:
 
 
 def known_versions(header: str) -> list[str]:
-    """The versions in an If-None-Match header, at most LIVE_ROWS; nothing for what is not ours."""
+    """The versions in an If-None-Match header, as many as are kept live; nothing for what is not ours."""
     tag = header.strip().removeprefix("W/").strip('"')
-    return [part for part in tag.split(".")[:LIVE_ROWS] if len(part) == 21 and part[12] == "-"]
+    return [part for part in tag.split(".")[: LIVE_ROWS + LIVE_BELOW] if len(part) == 21 and part[12] == "-"]
 
 
-def changes(user: User, wanted: Wanted, until: str, known: Sequence[str]) -> Changes:
-    """Compare the list down to the cursor `until` (all of it where empty) with what a browser has."""
-    rows = wanted.rows(user)
+def named(ids: str) -> list[UUID]:
+    """The jobs a browser names beside the newest rows: at most LIVE_BELOW ids, each as 32 hex digits."""
+    parts = ids[: LIVE_BELOW * 33].split(".")
+    return [UUID(part) for part in parts if len(part) == 32 and set(part) <= set("0123456789abcdef")]
+
+
+def changes(
+    user: User, wanted: Wanted, until: str, known: Sequence[str], also: Sequence[UUID] = ()
+) -> Changes:
+    """Compare the list down to the cursor `until` (all of it where empty) with what a browser has.
+
+    Where that is more than LIVE_ROWS, the newest are compared, and the rows `also`.
+    """
+    everything = wanted.rows(user).prefetch_related(None)
+    rows = everything
     if place := _place(until):
         moment, last = place
         rows = rows.filter(Q(created_at__gte=moment + _LEAST) | _at(moment) & Q(pk__gte=last))
-    seen = list(rows.prefetch_related(None).values_list(*SEEN)[:LIVE_ROWS])
+    seen = list(rows.values_list(*SEEN)[:LIVE_ROWS])
+    full = len(seen) == LIVE_ROWS
+    below = [job_id for job_id in also if full and job_id not in {row[0] for row in seen}]
+    if below:
+        seen += everything.filter(pk__in=below).values_list(*SEEN)
     line = places() if any(row[1] == State.QUEUED for row in seen) else {}
     now = {
         pk: version(pk, state, progress, note, attempt, due, line.get(pk))
@@ -202,7 +219,7 @@ def changes(user: User, wanted: Wanted, until: str, known: Sequence[str]) -> Cha
         pause=pause(row[1] for row in seen),
         changed=[loaded[job_id] for job_id in stale if job_id in loaded and key_of(job_id) in before],
         new=new,
-        # Where the window is full, a row may merely have slid out of it.
-        gone=[key for key in before if key not in shown] if len(seen) < LIVE_ROWS else [],
+        # Among the newest rows, one that is missing may merely have been pushed down.
+        gone=[key for key in (map(key_of, below) if full else before) if key not in shown],
         places=line,
     )

