@@ -68,8 +68,9 @@ class JobAdmin(HistoryAdmin[UploadJob]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[UploadJob]:
         """The rows with their last error's code; results and tracebacks are long and stay behind."""
         last = ErrorRecord.objects.filter(attempt=F("job__attempt")).only("code", "attempt", "job_id")
+        attribute: str = "last_errors"  # of the model; a literal would be taken for a second definition
         rows = super().get_queryset(request).defer("result")
-        return rows.prefetch_related(Prefetch("errors", last, to_attr="last_errors"))
+        return rows.prefetch_related(Prefetch("errors", last, to_attr=attribute))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
