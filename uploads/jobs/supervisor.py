@@ -27,8 +27,8 @@ log = get_logger(__name__)
 
 STOP_MARGIN = 5.0  # beyond UPLOADS_STOP_GRACE, for what is released at its end to be written down
 FAREWELL = 3.0  # for the keeper's last round
-SHORT_LIFE = 10.0  # a cluster that ends sooner is started again with a growing delay
-DELAY_CAP = 30.0
+SHORT_LIFE = 3.0  # a cluster that ends sooner by itself is started again with a growing delay
+DELAY_CAP = 10.0
 KEEPER_SILENCE = 120.0  # a keeper without a finished round for so long is started anew
 
 
@@ -117,9 +117,10 @@ class Supervisor:
 
     def _restart(self, reason: str) -> None:
         """End the cluster whole and start it anew: at once, or later where it has just been started."""
+        lived = time.monotonic() - self._started
         self._end_cluster()
         self._verdict()  # one that was passed meanwhile was about the cluster that is gone
-        lived = time.monotonic() - self._started
+        # A hung one has lived longer, or the keeper would not have judged it.
         self._short_lives = self._short_lives + 1 if lived < SHORT_LIFE else 0
         delay = min(DELAY_CAP, 0.25 * 2.0**self._short_lives) if self._short_lives > 1 else 0.0
         self._main_due = time.monotonic() + delay
