@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from uploads.processing import jail
 
+REPOSITORY = Path(__file__).parents[2]
 FENCES: dict[str, tuple[str, ...]] = {
     "every fence": (),
     "Landlock alone": ("root", "namespaces"),
@@ -24,7 +26,7 @@ def ask(user: str, *without: str) -> dict[str, Any]:
     """What tests/processing/ordinary.py tells of its sandbox."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.processing.ordinary", user, *without],
-        cwd=Path(__file__).parents[2],
+        cwd=REPOSITORY,
         capture_output=True,
         check=False,
         text=True,
@@ -86,3 +88,25 @@ def test_root_lends_its_files_to_another_user_and_takes_them_back(without: tuple
         secrets = [found for place, found in told["look"].items() if place != "/etc/passwd"]
         assert set(secrets) <= {"PermissionError", "FileNotFoundError"}
         assert told["fork_bomb"] == "processor_crashed"
+
+
+def test_an_installation_that_is_closed_to_other_users_works(tmp_path: Path) -> None:
+    """As under umask 077: root's child is another user, and must still import."""
+    clone = tmp_path / "clone"
+    for name in ("uploads", "tests"):
+        shutil.copytree(REPOSITORY / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for one in clone.rglob("*"):
+        one.chmod(0o700 if one.is_dir() else 0o600)
+    program = (
+        "import json; from pathlib import Path; from tests.processing.conftest import *; "
+        f"bench = Bench(Sandbox(hostile_config()), Path({str(tmp_path)!r})); "
+        f"print(json.dumps(bench.run('look', {str(clone / 'uploads' / 'codes.py')!r}).result)); "
+        "bench.sandbox.close()"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=clone, capture_output=True, check=False, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert not set(json.loads(done.stdout).values()) & {"PermissionError", "FileNotFoundError"}

@@ -52,13 +52,14 @@ class Jail:
             if self.root_ns is None:
                 loan.by_descriptor()
             else:
-                loan.by_mount(self._idmap if self.user_ns is not None else None)
+                loan.by_mount(self.idmap if self.user_ns is not None else None)
         except OSError:
             loan.give_back()
             raise
         return loan
 
-    def _idmap(self, uid: int, gid: int) -> int:
+    def idmap(self, uid: int, gid: int) -> int:
+        """A user namespace that shows what this owner has as the child's. Raises OSError."""
         if (uid, gid) not in self._idmaps:
             self._idmaps[uid, gid] = _user_namespace((uid, self.uid or 0), (gid, self.uid or 0))
         return self._idmaps[uid, gid]
@@ -119,15 +120,19 @@ def build(without: Collection[str], readable: tuple[str, ...], *, isolated: bool
     `number` is one that no other zygote of this machine has: its process id as the worker sees it.
     """
     jail = Jail(readable, namespaces=isolated)
+    root = os.geteuid() == 0 and "user" not in without
+    if root and isolated:
+        jail.uid = FIRST_UID + number
+        with contextlib.suppress(OSError):
+            jail.user_ns = _user_namespace((jail.uid, jail.uid), (jail.uid, jail.uid), last=True)
     if isolated and "root" not in without:
-        jail.root_ns = _namespace_of(lambda: newroot.build(readable), "mnt")
-    if os.geteuid() == 0 and "user" not in without:
-        # Without a private root, a Python below another user's closed directory would be out of its reach.
-        if jail.root_ns is not None or all(newroot.open_to_all(one) for one in readable):
-            jail.uid = FIRST_UID + number
-        if isolated and jail.uid is not None:
-            with contextlib.suppress(OSError):
-                jail.user_ns = _user_namespace((jail.uid, jail.uid), (jail.uid, jail.uid), last=True)
+        idmap = jail.idmap if jail.user_ns is not None else None
+        jail.root_ns = _namespace_of(lambda: newroot.build(readable, idmap), "mnt")
+    if root and jail.root_ns is None:
+        # What Python needs must then be open to the other user as it is; if not, better none than a child
+        # that fails at its first late import.
+        jail.uid = FIRST_UID + number if all(newroot.open_to_all(one) for one in readable) else None
+        jail.user_ns = jail.user_ns if jail.uid is not None else None
     jail.landlock_abi = 0 if "landlock" in without else kernel.landlock_abi()
     present = {
         "user": jail.uid is not None or os.geteuid() != 0,

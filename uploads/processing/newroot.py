@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from uploads.processing import kernel
@@ -40,14 +41,18 @@ def readable_places(modules: Iterable[str]) -> tuple[str, ...]:
     return tuple(one for one in dict.fromkeys(map(os.path.abspath, places)) if Path(one).exists())
 
 
-def build(readable: Iterable[str]) -> None:
-    """Make a new mount namespace whose root is a read-only tmpfs showing `readable`. Raises OSError."""
+def build(readable: Iterable[str], idmap: Callable[[int, int], int] | None = None) -> None:
+    """Make a new mount namespace whose root is a read-only tmpfs showing `readable`. Raises OSError.
+
+    `idmap`, for a child of another user, maps an owner (user, group) to it: Python and our code may have been
+    installed for nobody but their owner. System places are shown as they are.
+    """
     kernel.unshare(kernel.CLONE_NEWNS)
     targets = {place: os.path.realpath(place) for place in readable}
     real: dict[str, int] = {}
     for target in sorted(targets.values()):
         if not _below(target, real):
-            real[target] = kernel.detached_mount(target)
+            real[target] = _shown(target, idmap)
     # /proc is there on every machine, and all we need of it is already in hand.
     kernel.mount("tmpfs", "/proc", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=1m")
     os.chdir("/proc")
@@ -74,8 +79,20 @@ def build(readable: Iterable[str]) -> None:
 
 
 def open_to_all(place: str) -> bool:
-    """Whether any user may walk to `place`."""
-    return all(parent.stat().st_mode & 0o001 for parent in Path(os.path.realpath(place)).parents)
+    """Whether any user may walk to `place` and read it."""
+    real = Path(os.path.realpath(place))
+    needed = 0o005 if real.is_dir() else 0o004
+    return real.stat().st_mode & needed == needed and all(one.stat().st_mode & 0o001 for one in real.parents)
+
+
+def _shown(place: str, idmap: Callable[[int, int], int] | None) -> int:
+    fd = kernel.detached_mount(place)
+    if idmap is not None and not _below(place, map(os.path.realpath, SYSTEM)):
+        owner = os.fstat(fd)
+        with contextlib.suppress(OSError):  # a file system without idmapped mounts: as it is, then
+            namespace = idmap(owner.st_uid, owner.st_gid)
+            kernel.set_mount_attributes(fd, kernel.MOUNT_ATTR_IDMAP, user_namespace=namespace)
+    return fd
 
 
 def _below(path: str, tops: Iterable[str]) -> bool:
