@@ -9,6 +9,7 @@ import os
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -93,6 +94,7 @@ def _secret_key() -> str:
 DATA_DIR = _data_dir()
 DEBUG = _bool("DEBUG", False)
 SECRET_KEY = _secret_key()
+SECRET_KEY_FALLBACKS = _list("SECRET_KEY_FALLBACKS")  # keys of before: what they signed is still read
 HOST = env.str("HOST", "127.0.0.1")
 PORT = _int("PORT", 8000, 1, 65535)
 ALLOWED_HOSTS = _list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]", HOST])
@@ -217,6 +219,15 @@ REDIS_URL = env.str("REDIS_URL", "")
 # A worker stops its child at the child's own limits; this is the last resort behind them.
 UPLOADS_TASK_TIMEOUT = _int("UPLOADS_TASK_TIMEOUT", 3600, 10)
 _QUEUE_LIMIT = WORKERS * 4
+
+
+def _redis_url(url: str) -> str:
+    """REDIS_URL with short time-outs: an upload waits for Redis once, and a little. A pusher reads for 1 s."""
+    parts = urlsplit(url)
+    query = {"socket_connect_timeout": "1", "socket_timeout": "3"} | dict(parse_qsl(parts.query))
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
 Q_CLUSTER: dict[str, Any] = {
     "name": "wharfinger",
     "workers": WORKERS,
@@ -225,7 +236,6 @@ Q_CLUSTER: dict[str, Any] = {
     "retry": UPLOADS_TASK_TIMEOUT * (2 + _QUEUE_LIMIT // WORKERS),
     "queue_limit": _QUEUE_LIMIT,
     "bulk": 8,
-    "poll": 0.1,
     "ack_failures": True,  # retries are ours: the failure code's budget decides
     "max_attempts": 1,
     "save_limit": -1,  # 250 locks and reads 250 rows a result; failures are saved, so the hook fires
@@ -236,9 +246,9 @@ Q_CLUSTER: dict[str, Any] = {
     "label": "Queue",
 }
 if REDIS_URL:
-    Q_CLUSTER["redis"] = REDIS_URL
+    Q_CLUSTER["redis"] = _redis_url(REDIS_URL)
 else:
-    Q_CLUSTER["orm"] = "default"
+    Q_CLUSTER["broker_class"] = "uploads.jobs.broker.QuickBroker"
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 

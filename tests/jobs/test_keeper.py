@@ -12,14 +12,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.utils import timezone
-from django_q.models import OrmQ
 
 from tests.factories import make_attempt, make_failed_job, make_job
 from uploads.jobs import keeper, nodes, queue, sweep
 from uploads.jobs.board import Board
 from uploads.jobs.keeper import Keeper
 from uploads.jobs.nodes import NodeIdentity
-from uploads.models import ErrorRecord, Node, State, UploadJob
+from uploads.models import ErrorRecord, Message, Node, State, UploadJob
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 LONG_AGO = timezone.now() - timedelta(hours=1)
@@ -73,17 +72,17 @@ def test_it_beats_while_the_cluster_is_up_and_is_silent_while_it_is_down(kept: K
 def test_lost_wake_ups_are_found_without_being_asked(kept: Keeper, clock: Clock) -> None:
     make_job(run_after=LONG_AGO, woken_at=LONG_AGO)
     rounds(kept, clock, 0.5)
-    assert OrmQ.objects.count() == 1
+    assert Message.objects.count() == 1
 
 
 def test_a_new_pusher_is_the_moment_to_wake_what_the_old_one_held(kept: Keeper, clock: Clock) -> None:
     rounds(kept, clock, 1)
     make_job(run_after=LONG_AGO, woken_at=timezone.now())
     rounds(kept, clock, 1)
-    assert OrmQ.objects.count() == 0
+    assert Message.objects.count() == 0
     kept.board.pusher.value = 4711
     rounds(kept, clock, 1)
-    assert OrmQ.objects.count() == 1
+    assert Message.objects.count() == 1
 
 
 def test_after_the_database_was_away_workers_renew_their_leases_before_any_is_judged(
@@ -144,7 +143,7 @@ class TestSweepByHand:
             f"{lost}to be woken again.",
             "Findings: 1.",
         ]
-        assert not OrmQ.objects.exists()
+        assert not Message.objects.exists()
         assert self.said() == [f"{lost}woken again.", "Findings: 1."]
         assert self.said() == ["Nothing is lost."]
 

@@ -9,7 +9,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
 from django.utils import timezone
-from django_q.models import OrmQ
 
 from tests.factories import make_job
 from uploads.codes import FAILURE_CODES, Refused
@@ -17,7 +16,7 @@ from uploads.jobs import lifecycle
 from uploads.jobs.identity import this_worker
 from uploads.jobs.lifecycle import Landed
 from uploads.jobs.report import FailureReport
-from uploads.models import Artifact, Attempt, ErrorRecord, Outcome, State, UploadJob
+from uploads.models import Artifact, Attempt, ErrorRecord, Message, Outcome, State, UploadJob
 from uploads.processing.base import ArtifactFile
 from uploads.processing.sandbox import Done, Usage
 from uploads.storage import disk
@@ -52,7 +51,7 @@ class TestAccept:
 
         assert (job.state, job.attempt, job.size) == (State.QUEUED, 0, 3)
         assert job.queued_at and job.run_after and job.woken_at
-        assert OrmQ.objects.count() == 1
+        assert Message.objects.count() == 1
 
     def test_all_files_of_a_request_come_in_their_order_or_none(
         self, owner: User, settings: pytest.FixtureRequest
@@ -64,7 +63,7 @@ class TestAccept:
         with pytest.raises(Refused) as refused:
             lifecycle.accept(owner.pk, [landed(), landed()])
         assert (refused.value.code, refused.value.retry_after) == ("queue_full", 60)
-        assert UploadJob.objects.count() == OrmQ.objects.count() == 2
+        assert UploadJob.objects.count() == Message.objects.count() == 2
 
     def test_an_opened_upload_keeps_its_id_and_takes_its_true_size(self, owner: User) -> None:
         job_id = lifecycle.open_upload(owner.pk, "big.bin", "", 100)
@@ -170,14 +169,14 @@ class TestFail:
 
     def test_the_next_attempt_waits_and_its_wake_up_with_it(self, owner: User) -> None:
         job = started(lifecycle.accept(owner.pk, [landed()])[0].pk)
-        OrmQ.objects.all().delete()
+        Message.objects.all().delete()
         lifecycle.fail(report(job, "timed_out"))
 
         job.refresh_from_db()
         assert job.run_after > timezone.now()  # type: ignore[operator]
         assert job.next_attempt_at == job.run_after
-        message = OrmQ.objects.get()
-        assert abs((message.lock - job.run_after).total_seconds()) < 1  # type: ignore[operator]
+        message = Message.objects.get()
+        assert abs((message.due - job.run_after).total_seconds()) < 1  # type: ignore[operator]
 
     def test_the_first_lost_worker_costs_no_delay(self, owner: User) -> None:
         job = started(lifecycle.accept(owner.pk, [landed()])[0].pk)

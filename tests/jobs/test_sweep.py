@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from django_q.models import OrmQ, Task
+from django_q.models import Task
 
 from tests.factories import make_attempt, make_job, make_node
 from uploads.jobs import lifecycle, queue, sweep
 from uploads.jobs.identity import process_started
 from uploads.jobs.report import FailureReport
-from uploads.models import Attempt, ErrorRecord, Node, Outcome, State, UploadJob
+from uploads.models import Attempt, ErrorRecord, Message, Node, Outcome, State, UploadJob
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 HERE = ("this-boot", "pid:[1]")
@@ -148,7 +148,7 @@ class TestLostWakeUps:
         make_job(run_after=timezone.now() + timedelta(minutes=1), woken_at=LONG_AGO)
         make_job(State.FAILED)
         assert sweep.lost_wake_ups(2) == []
-        assert not OrmQ.objects.exists()
+        assert not Message.objects.exists()
 
     def test_a_second_sweep_at_the_same_moment_wakes_nobody_twice(self) -> None:
         make_job(run_after=LONG_AGO, woken_at=LONG_AGO)
@@ -160,12 +160,12 @@ class TestLostWakeUps:
             make_job(run_after=LONG_AGO, woken_at=LONG_AGO)
         sweep.lost_wake_ups(2)
         sweep.lost_wake_ups(2)
-        assert OrmQ.objects.count() == 2 * sweep.MESSAGES_PER_WORKER
+        assert Message.objects.count() == 2 * sweep.MESSAGES_PER_WORKER
 
     def test_a_message_in_dead_hands_does_not_keep_its_job_asleep(self) -> None:
         for _ in range(8):
             queue.wake(make_job(run_after=LONG_AGO, woken_at=LONG_AGO).pk)
-        OrmQ.objects.update(lock=timezone.now() + timedelta(hours=6))
+        Message.objects.update(due=timezone.now() + timedelta(hours=6))
         assert len(sweep.lost_wake_ups(2)) == 8
 
     def test_after_a_pusher_died_the_next_few_are_woken_whatever_the_queue_says(self) -> None:
@@ -176,7 +176,7 @@ class TestLostWakeUps:
     def test_a_dry_run_wakes_nobody(self) -> None:
         make_job(run_after=LONG_AGO, woken_at=LONG_AGO)
         assert len(sweep.lost_wake_ups(2, dry_run=True)) == 1
-        assert not OrmQ.objects.exists()
+        assert not Message.objects.exists()
 
 
 def test_each_attempt_gets_a_deadline_from_the_setting(owner: Any, settings: Any, data_dir: Path) -> None:

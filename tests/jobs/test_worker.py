@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 from django_q.exceptions import TimeoutException
-from django_q.models import OrmQ
 
 from tests.factories import make_job
 from uploads.jobs import lifecycle, stopping, worker
 from uploads.jobs.report import AttemptFailed, FailureReport
-from uploads.models import Artifact, Attempt, ErrorRecord, Outcome, State, UploadJob
+from uploads.models import Artifact, Attempt, ErrorRecord, Message, Outcome, State, UploadJob
 from uploads.processing.sandbox import Done
 from uploads.storage import disk
 
@@ -115,7 +114,7 @@ def test_a_second_delivery_does_nothing() -> None:
 def test_a_wake_up_before_its_time_is_sent_again() -> None:
     job = make_job(data=b"x", run_after=timezone.now() + timedelta(seconds=30))
     worker.work(str(job.pk))
-    assert (OrmQ.objects.get().lock - timezone.now()).total_seconds() > 25
+    assert (Message.objects.get().due - timezone.now()).total_seconds() > 25
     assert not Attempt.objects.exists()
 
 
@@ -124,7 +123,7 @@ def test_a_stopping_node_starts_nothing_and_passes_the_wake_up_on() -> None:
     stopping.ask()
     worker.work(str(job.pk))
     job.refresh_from_db()
-    assert (job.state, OrmQ.objects.count()) == (State.QUEUED, 1)
+    assert (job.state, Message.objects.count()) == (State.QUEUED, 1)
 
 
 def test_a_job_cancelled_in_mid_attempt_keeps_nothing_of_it(

@@ -22,6 +22,7 @@ from uploads.jobs import budgets, capacity, queue
 from uploads.jobs.identity import Worker
 from uploads.jobs.report import FailureReport
 from uploads.models import Artifact, Attempt, ErrorRecord, Outcome, State, UploadJob
+from uploads.models.job import PRIORITIES
 from uploads.storage import disk
 from uploads.storage.durable import StorageUnavailable
 from uploads.telemetry import metrics
@@ -82,8 +83,7 @@ def accept(owner_id: int, files: Sequence[Landed]) -> list[UploadJob]:
             )
             for file in fresh
         )  # fmt: skip
-        for file in files:
-            queue.wake(file.job_id)
+        queue.wake_all([file.job_id for file in files])
         rows = UploadJob.objects.in_bulk([file.job_id for file in files])
     for file in files:
         log.info("job.accepted", job=str(file.job_id), size=file.size, sha256=file.sha256)
@@ -104,9 +104,9 @@ def abandon(job_id: UUID) -> bool:
 
 
 def start(job_id: UUID, worker: Worker) -> UploadJob | None:
-    """Begin the next attempt of a queued and due job; None where it is not, or somebody was faster."""
+    """Begin the next attempt of a queued and due job; None where it is not, is paused, or somebody was faster."""
     with transaction.atomic():
-        moved = UploadJob.objects.due().filter(pk=job_id).update(
+        moved = UploadJob.objects.due().unpaused().filter(pk=job_id).update(
             state=State.RUNNING, attempt=F("attempt") + 1, progress=0, note="", run_after=None,
             started_at=Now(), lease_until=Now() + timedelta(seconds=settings.UPLOADS_LEASE_SECONDS),
         )  # fmt: skip
@@ -252,6 +252,18 @@ def retry(job_id: UUID) -> None:
             raise Refused("wrong_state", "Somebody else has just moved this job.")
         queue.wake(job_id)
     log.info("job.retried", job=str(job_id))
+
+
+def prioritise(job_id: UUID, priority: int) -> None:
+    """Let a job that is not finished go before (9) or behind (0) others. Raises Refused, ValueError."""
+    if priority not in PRIORITIES:
+        raise ValueError(f"a priority is from 0 to 9, not {priority}")
+    with transaction.atomic():
+        job = _locked(job_id)
+        if not UploadJob.objects.active().filter(pk=job_id).update(priority=priority):
+            raise Refused("wrong_state", f"The job is {job.get_state_display()}; it does not wait any more.")
+        queue.prioritise(job_id)
+    log.info("job.prioritised", job=str(job_id), priority=priority)
 
 
 def delete(job_id: UUID) -> None:

@@ -1,50 +1,37 @@
 """The queue: a message is a wake-up that carries a job's id, and no more.
 
-On the database's own broker the message is written in the caller's transaction; on another it is sent
+In the database (our own broker) the message is written in the caller's transaction; on Redis it is sent
 after the commit, and a broker that is down costs a wake-up, never an acknowledged upload.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+import time
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models import Count, Exists, OuterRef
+from django.db.models.functions import Now
 from django_q.brokers import Broker, get_broker
-from django_q.brokers.orm import ORM
-from django_q.conf import Conf
 from django_q.models import OrmQ
-from django_q.signing import BadSignature, SignedPackage
 from django_q.tasks import async_task
 from redis.exceptions import RedisError
 
+from uploads.jobs import messages
+from uploads.jobs.broker import HOOK, TASK, QuickBroker, read
+from uploads.models import JobQuerySet, Message
+from uploads.models.job import PRIORITIES
 from uploads.telemetry.logs import get_logger
-
-TASK = "uploads.jobs.worker.work"
-HOOK = "uploads.jobs.failures.record_failure"
 
 # What a broker outside the database raises while it is down.
 BROKER_ERRORS = (OSError, RedisError)
+AWAY_SECONDS = 5.0  # for which a broker that is down is not asked again: the sweep wakes meanwhile
+MANY = 1_000
 
 log = get_logger(__name__)
-
-
-class DueBroker(ORM):
-    """The ORM broker whose next messages are locked until a due time: a delayed wake-up."""
-
-    def __init__(self, delay: float) -> None:
-        super().__init__()
-        # The database's clock may count in milliseconds: never wake a moment before the job is due.
-        self.delay = timedelta(seconds=delay + 0.01)
-
-    def enqueue(self, task: str) -> Any:
-        row = OrmQ.objects.using(Conf.ORM).create(
-            key=self.list_key, payload=task, lock=timezone.now() + self.delay
-        )
-        return row.pk
+_away_until = 0.0
 
 
 @cache
@@ -54,57 +41,107 @@ def _broker() -> Broker:
 
 def in_database() -> bool:
     """Whether messages live in the same database as the rows, so that both commit together."""
-    return isinstance(_broker(), ORM)
+    return isinstance(_broker(), QuickBroker)
 
 
 def wake(job_id: UUID, delay: float = 0) -> None:
     """Tell the cluster that a job is due, now or `delay` seconds from now."""
+    wake_all([job_id], delay)
+
+
+def wake_all(job_ids: Sequence[UUID], delay: float = 0) -> None:
+    """Tell the cluster that jobs, whose rows are there, are due now or `delay` seconds from now."""
     if in_database():
-        _send(job_id, DueBroker(delay) if delay else _broker())
-    else:
+        # Rows and messages may be timed to the millisecond: never wake a moment before the job is due.
+        messages.put_jobs(_broker().list_key, job_ids, delay + 0.01 if delay else 0)
+    elif not delay:
         # A delay is the sweep's on such a broker: it has no due times of its own.
-        transaction.on_commit(lambda: None if delay else _send_outside(job_id))
+        transaction.on_commit(lambda: _send_outside(job_ids))
 
 
-def _send(job_id: UUID, broker: Broker) -> None:
-    async_task(TASK, str(job_id), hook=HOOK, task_name=str(job_id), broker=broker)
-
-
-def _send_outside(job_id: UUID) -> None:
+def _send_outside(job_ids: Sequence[UUID]) -> None:
+    global _away_until
+    if time.monotonic() < _away_until:
+        return
     try:
-        _send(job_id, _broker())
+        for job_id in job_ids:
+            async_task(TASK, str(job_id), hook=HOOK, task_name=str(job_id), broker=_broker())
     except BROKER_ERRORS as wrong:
-        log.warning("queue.wake_up_lost", job=str(job_id), reason=str(wrong))
+        _away_until = time.monotonic() + AWAY_SECONDS
+        log.warning("queue.wake_up_lost", jobs=[str(job_id) for job_id in job_ids[:5]], reason=str(wrong))
+
+
+def wake_missing(rows: JobQuerySet) -> int:
+    """Wake those jobs of a query that no message wakes, the most urgent first, in short transactions."""
+    rows = rows.order_by("-priority", "run_after", "pk")
+    if in_database():
+        rows = rows.filter(~Exists(Message.objects.filter(job=OuterRef("pk"))))
+    asleep = list(rows.values_list("pk", flat=True))
+    for start in range(0, len(asleep), MANY):
+        wake_all(asleep[start : start + MANY])
+    return len(asleep)
+
+
+def prioritise(job_id: UUID) -> None:
+    """Let the messages of a job wait where its priority now puts them. Redis knows no priorities."""
+    if in_database():
+        messages.move(job_id)
+
+
+def adopt() -> int:
+    """Take over what django-q2's own ORM broker left: messages of the last version; how many there were.
+
+    Jobs are woken by messages of ours, tasks of somebody else's are queued as they are.
+    """
+    if not in_database():
+        return 0
+    adopted = 0
+    while True:
+        with transaction.atomic():
+            old = list(OrmQ.objects.select_for_update(skip_locked=_can_skip()).order_by("pk")[:MANY])
+            for one in old:
+                job_id = _job_of(one.payload)
+                if job_id is not None:
+                    messages.put_jobs(one.key, [job_id])
+                elif one.payload:
+                    messages.put_payload(one.key, one.payload)
+            OrmQ.objects.filter(pk__in=[one.pk for one in old]).delete()
+        adopted += len(old)
+        if len(old) < MANY:
+            return adopted
+
+
+def _can_skip() -> bool:
+    return bool(transaction.get_connection().features.has_select_for_update_skip_locked)
+
+
+def _job_of(payload: str) -> UUID | None:
+    """Whom a message of the last version wakes; None where it cannot be read, or is not one of ours."""
+    try:
+        task, _current = read(payload)
+        return UUID(str(task["args"][0])) if task["func"] == TASK else None
+    except Exception as wrong:
+        # What cannot be read is told when a pusher takes it; unpickling may raise anything.
+        log.debug("queue.not_ours", reason=str(wrong), exc_info=True)
+        return None
 
 
 def due_depth(at_most: int) -> int:
     """Messages that a pusher could take now, counted no further than needed."""
     broker = _broker()
-    if isinstance(broker, ORM):
-        due = OrmQ.objects.using(Conf.ORM).filter(key=broker.list_key, lock__lte=timezone.now())
-        return int(due.values("pk")[:at_most].count())
+    if isinstance(broker, QuickBroker):
+        # Every priority is named, so that the index is read only where messages are due.
+        due = Message.objects.filter(queue=broker.list_key, priority__in=PRIORITIES, due__lte=Now())
+        return due.order_by().values("pk")[:at_most].count()
     return min(at_most, int(broker.queue_size() or 0))
 
 
 def waiting() -> dict[UUID, int] | None:
-    """How many messages each job has in the queue, due or taken; None where the broker cannot list them."""
-    broker = _broker()
-    if not isinstance(broker, ORM):
+    """How many messages each job has in the queue; None where the broker cannot list them."""
+    if not in_database():
         return None
-    found: dict[UUID, int] = {}
-    for payload in OrmQ.objects.using(Conf.ORM).values_list("payload", flat=True).iterator(1_000):
-        job_id = _job_of(payload)
-        if job_id is not None:
-            found[job_id] = found.get(job_id, 0) + 1
-    return found
-
-
-def _job_of(payload: str) -> UUID | None:
-    """Whom a message wakes; None where it cannot be read, or wakes nobody."""
-    try:
-        return UUID(str(SignedPackage.loads(payload)["args"][0]))
-    except (BadSignature, TypeError, KeyError, IndexError, ValueError, AttributeError, ImportError):
-        return None
+    rows = Message.objects.filter(job__isnull=False).order_by().values_list("job").annotate(Count("pk"))
+    return {job_id: count for job_id, count in rows.iterator(MANY) if job_id}
 
 
 def depth() -> int:

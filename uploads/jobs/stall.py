@@ -66,7 +66,7 @@ class StallWatch:
 
     def _waiting(self) -> bool:
         due = Now() - timedelta(seconds=WAITING_SECONDS)
-        return UploadJob.objects.queued().filter(run_after__lte=due).exists()
+        return UploadJob.objects.queued().unpaused().filter(run_after__lte=due).exists()
 
     def _worker_free(self) -> bool:
         return sum(one.node_id == self.node.id for one in sweep.running()) < self.node.workers

@@ -132,9 +132,13 @@ def lost_wake_ups(workers: int, *, at_once: bool = False, dry_run: bool = False)
         return []
     age = 0.0 if at_once else REWAKE_AFTER
     slack = DUE_SLACK if queue.in_database() and not at_once else 0.0
-    asleep = UploadJob.objects.queued().filter(
-        Q(woken_at__isnull=True) | Q(woken_at__lt=Now() - timedelta(seconds=age)),
-        run_after__lte=Now() - timedelta(seconds=slack),
+    asleep = (
+        UploadJob.objects.queued()
+        .unpaused()
+        .filter(
+            Q(woken_at__isnull=True) | Q(woken_at__lt=Now() - timedelta(seconds=age)),
+            run_after__lte=Now() - timedelta(seconds=slack),
+        )
     )
     found = []
     for job_id in list(asleep.order_by("run_after").values_list("pk", flat=True)[:room]):

@@ -1,0 +1,166 @@
+"""Our broker for django-q2 (`broker_class`): quick, ordered by priority and due time, woken at the commit.
+
+What waits is in messages.py, how a pusher is woken in wakeup.py. There is no acknowledgement: a message
+is gone when it is taken, and the sweep wakes a job again whose message went with its taker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pydoc
+import time
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections, transaction
+from django.utils import timezone
+from django_q import core_signing
+from django_q.brokers import Broker
+from django_q.conf import Conf
+from django_q.signing import BadSignature, PickleSerializer, SignedPackage
+
+from uploads.jobs import messages, wakeup
+from uploads.models import Message
+from uploads.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+TASK = "uploads.jobs.worker.work"
+HOOK = "uploads.jobs.failures.record_failure"
+
+LOOK_SECONDS = 1.0  # between two looks without a bell
+SLICE_SECONDS = 0.25  # dequeue() returns so often, so that the pusher sees a stop
+AWAY_SECONDS = 0.5  # between two tries while the database is away
+
+# What every task of django-q2 has; a worker dies of one without.
+_FIELDS = {"id", "name", "func", "args", "kwargs", "started"}
+
+
+class QuickBroker(Broker):
+    """Messages in a table of ours, in the default database."""
+
+    def __init__(self, list_key: str | None = None) -> None:
+        super().__init__(list_key)
+        self._ear: wakeup.Ear | None = None  # made in the process that listens
+        self._look_at = 0.0
+
+    def enqueue(self, task: str) -> None:
+        """Queue a signed task, such as a team's own async_task() makes. Jobs are woken by queue.wake()."""
+        messages.put_payload(self.list_key, task)
+
+    def dequeue(self) -> list[tuple[None, str]] | None:
+        """Signed tasks that are due, at most Conf.BULK; None after at most SLICE_SECONDS without any."""
+        if self._ear is None:
+            self._ear = wakeup.ear()
+            self._ear.wait(0)
+        left = self._look_at - time.monotonic()
+        if left > 0 and not self._ear.wait(min(left, SLICE_SECONDS)) and time.monotonic() < self._look_at:
+            return None
+        try:
+            if not transaction.get_connection().in_atomic_block:
+                close_old_connections()
+            taken, wait = messages.take(self.list_key, Conf.BULK)
+        except (DatabaseError, InterfaceError) as wrong:
+            # Raising would end the pusher, and its sentinel takes ten seconds to start another.
+            log.warning("queue.away", reason=" ".join(str(wrong).split()))
+            connections.close_all()
+            self._look_at = time.monotonic() + AWAY_SECONDS
+            return None
+        if not taken:
+            self._look_at = time.monotonic() + min(LOOK_SECONDS, LOOK_SECONDS if wait is None else wait)
+            return None
+        self._look_at = 0.0
+        packages = [package_of(one) for one in taken]
+        return [(None, package) for package in packages if package] or None
+
+    def queue_size(self) -> int:
+        return Message.objects.filter(queue=self.list_key, due__lte=timezone.now()).count()
+
+    def lock_size(self) -> int:
+        """Messages that are not due yet."""
+        return Message.objects.filter(queue=self.list_key, due__gt=timezone.now()).count()
+
+    def purge_queue(self) -> None:
+        Message.objects.filter(queue=self.list_key).delete()
+
+    def delete_queue(self) -> None:
+        self.purge_queue()
+
+    def ping(self) -> bool:
+        return True
+
+    def info(self) -> str:
+        return "Wharfinger's broker"
+
+    # A message that is taken is gone: there is nothing to delete, acknowledge or fail.
+
+    def delete(self, task_id: object) -> None:
+        """Nothing to do."""
+
+    def acknowledge(self, task_id: object) -> None:
+        """Nothing to do."""
+
+    def fail(self, task_id: object) -> None:
+        """Nothing to do."""
+
+
+def package_of(message: messages.Taken) -> str:
+    """The signed task that a pusher can load, "" for a message that no worker could do anything with."""
+    return _wake_up(message.job) if message.job else _checked(message.payload)
+
+
+def _wake_up(job_id: UUID) -> str:
+    # Signed as it is taken: a message needs no key while it waits, so that a new SECRET_KEY loses none.
+    return str(
+        SignedPackage.dumps(
+            {
+                "id": uuid4().hex, "name": str(job_id), "func": TASK, "args": (str(job_id),), "kwargs": {},
+                "hook": HOOK, "started": timezone.now(), "ack_failure": True,
+            }
+        )
+    )  # fmt: skip
+
+
+def _checked(payload: str) -> str:
+    """A payload that a pusher can load and a worker can run, signed anew if it was signed with an old key."""
+    try:
+        task, current = read(payload)
+        func = task["func"] if task.keys() >= _FIELDS else None
+        if isinstance(func, str):
+            func = pydoc.locate(func)  # what raises here would end a worker
+    except BadSignature as wrong:
+        return _lost(str(wrong))
+    except Exception as wrong:
+        # Unpickling names code, which may have gone or may raise anything as it is imported.
+        log.exception("queue.message_unreadable")
+        return _lost(f"{type(wrong).__name__}: {wrong}")
+    if not callable(func):
+        return _lost(f"it names no function: {task.get('func')!r}")
+    return payload if current else str(SignedPackage.dumps(task))
+
+
+def read(payload: str) -> tuple[dict[str, Any], bool]:
+    """The task in a signed payload, and whether the current key signed it. Fallback keys are tried too.
+
+    Raises BadSignature, and whatever unpickling raises.
+    """
+    try:
+        return _loaded(payload, settings.SECRET_KEY), True
+    except BadSignature:
+        for key in settings.SECRET_KEY_FALLBACKS:
+            with contextlib.suppress(BadSignature):
+                return _loaded(payload, key), False
+        raise
+
+
+def _loaded(payload: str, key: str) -> dict[str, Any]:
+    task = core_signing.loads(payload, key=key, salt=Conf.PREFIX, serializer=PickleSerializer)
+    if not isinstance(task, dict):
+        raise TypeError("a task is a dictionary")
+    return task
+
+
+def _lost(reason: str) -> str:
+    log.error("queue.message_lost", reason=reason[:500])
+    return ""
