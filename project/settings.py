@@ -196,6 +196,7 @@ UPLOADS_LEASE_SECONDS = _int("UPLOADS_LEASE_SECONDS", 30, 5)
 UPLOADS_STOP_GRACE = _int("UPLOADS_STOP_GRACE", 20, 1)
 UPLOADS_STALL_SECONDS = _int("UPLOADS_STALL_SECONDS", 8, 2)  # due work, a free worker, no start: a hang
 UPLOADS_PARTIAL_SECONDS = _int("UPLOADS_PARTIAL_SECONDS", 86_400, 60)  # an upload without news is given up
+UPLOADS_TUS_EXPIRY = _int("UPLOADS_TUS_EXPIRY", 86_400, 60)  # seconds without news of a resumable one
 UPLOADS_BUDGETS = _json("UPLOADS_BUDGETS")  # {"timed_out": {"budget": 3, "first_delay": 1, "delay_cap": 9}}
 UPLOADS_LIMITS = _json("UPLOADS_LIMITS")  # {"image": {"memory_bytes": …}, "*": {"wall_seconds": …}}
 

@@ -8,6 +8,7 @@ from uploads.models.message import Message
 from uploads.models.node import Node
 from uploads.models.pause import Pause
 from uploads.models.token import ApiToken
+from uploads.models.transfer import Concat, Transfer
 
 __all__ = [
     "ACTIVE",
@@ -15,6 +16,7 @@ __all__ = [
     "ApiToken",
     "Artifact",
     "Attempt",
+    "Concat",
     "ErrorRecord",
     "JobQuerySet",
     "Message",
@@ -22,5 +24,6 @@ __all__ = [
     "Outcome",
     "Pause",
     "State",
+    "Transfer",
     "UploadJob",
 ]
