@@ -78,7 +78,8 @@ def small(ours: Server, plain: Server, count: int, runs: int) -> None:
         pair = []
         for server, head in ((ours, FORM), (plain, FORM.replace("/api/uploads", "/upload"))):
             request = (
-                f"{head}Host: 127.0.0.1\r\n{server.headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
+                f"{head}Host: 127.0.0.1\r\n{server.headers}Content-Length: {len(body)}\r\n\r\n".encode()
+                + body
             )
             spent = at_once(lambda _n, s=server, r=request: _many(s, r, count // 8), 8)
             pair.append(count / spent)
@@ -111,14 +112,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--large", type=int, default=2048, help="MiB of the large bodies")
+    parser.add_argument("--small", action="store_true", help="the 1 KiB uploads alone")
     chosen = parser.parse_args(arguments)
     heading()
     with wharfinger() as ours:
-        with granian("benchmarks.bare:application") as bare:
-            throughput(ours, bare, 100 * MIB, chosen.runs)
-            throughput(ours, bare, 1024 * MIB, max(3, chosen.runs - 2))
-        written(ours, 256 * MIB)
-        memory(ours, chosen.large * MIB)
+        if not chosen.small:
+            with granian("benchmarks.bare:application") as bare:
+                throughput(ours, bare, 100 * MIB, chosen.runs)
+                throughput(ours, bare, 1024 * MIB, max(3, chosen.runs - 2))
+            written(ours, 256 * MIB)
+            memory(ours, chosen.large * MIB)
         with granian("benchmarks.plain.app:application") as plain:
             small(ours, plain, 800, chosen.runs)
 

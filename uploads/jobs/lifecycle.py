@@ -6,8 +6,6 @@ Verbs called by people raise Refused. Times are the database's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -19,6 +17,7 @@ from django.db.models.functions import Now
 
 from uploads.codes import Refused
 from uploads.jobs import budgets, capacity, queue
+from uploads.jobs.acceptance import Landed, accept
 from uploads.jobs.identity import Worker
 from uploads.jobs.report import FailureReport
 from uploads.models import Artifact, Attempt, ErrorRecord, Outcome, State, UploadJob
@@ -31,19 +30,12 @@ from uploads.telemetry.logs import get_logger
 if TYPE_CHECKING:
     from uploads.processing.sandbox import Done, Usage
 
+__all__ = [
+    "Landed", "abandon", "accept", "cancel", "delete", "fail", "measure", "open_upload", "prioritise", "release",
+    "renew", "retry", "seconds_until_due", "start", "succeed",
+]  # fmt: skip
+
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Landed:
-    """A file whose bytes are durable under `job_id`; `opened` where its row exists as receiving."""
-
-    job_id: UUID
-    filename: str
-    declared_type: str
-    size: int
-    sha256: str
-    opened: bool = False
 
 
 def open_upload(
@@ -59,35 +51,6 @@ def open_upload(
         )  # fmt: skip
     log.info("job.opened", job=str(job.pk), size=size)
     return job.pk
-
-
-def accept(owner_id: int, files: Sequence[Landed]) -> list[UploadJob]:
-    """Queue whole files, all in one commit. Raises Refused where there is no room, or one was cancelled."""
-    fresh = [file for file in files if not file.opened]
-    with transaction.atomic():
-        if fresh:
-            capacity.check(owner_id, len(fresh), sum(file.size for file in fresh))
-        for file in files:
-            if file.opened:
-                moved = UploadJob.objects.receiving().filter(pk=file.job_id).update(
-                    state=State.QUEUED, size=file.size, sha256=file.sha256,
-                    queued_at=Now(), run_after=Now(), woken_at=Now(),
-                )  # fmt: skip
-                if not moved:
-                    raise Refused("wrong_state", "The upload was cancelled meanwhile.")
-        UploadJob.objects.bulk_create(
-            UploadJob(
-                id=file.job_id, owner_id=owner_id, filename=file.filename, declared_type=file.declared_type,
-                size=file.size, sha256=file.sha256, state=State.QUEUED,
-                queued_at=Now(), run_after=Now(), woken_at=Now(),
-            )
-            for file in fresh
-        )  # fmt: skip
-        queue.wake_all([file.job_id for file in files])
-        rows = UploadJob.objects.in_bulk([file.job_id for file in files])
-    for file in files:
-        log.info("job.accepted", job=str(file.job_id), size=file.size, sha256=file.sha256)
-    return [rows[file.job_id].without_story() for file in files]
 
 
 def measure(job_id: UUID, size: int) -> bool:

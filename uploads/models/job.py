@@ -174,8 +174,12 @@ class UploadJob(models.Model):
 
     def without_story(self) -> UploadJob:
         """This row, known to be new: it has neither artifacts nor errors, and nobody needs to look for them."""
-        self._prefetched_objects_cache = {"artifacts": self.artifacts.none()}
-        self.last_errors: list[ErrorRecord] = []
+        from uploads.models.artifact import Artifact  # the models refer to each other
+
+        none = Artifact.objects.none()
+        none._result_cache = []  # looked for, and not found
+        self._prefetched_objects_cache = {"artifacts": none}
+        self.last_errors = []
         return self
 
     @property

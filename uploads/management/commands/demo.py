@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -15,7 +16,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            differences = run(self.stdout._out)
+            differences = run(sys.stdout)
         except DemoFailed as wrong:
             raise CommandError(str(wrong)) from wrong
         if differences:
