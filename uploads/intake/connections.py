@@ -26,8 +26,9 @@ def keep_wal() -> None:
     body, that would be nearly every upload. Other databases need nothing of the kind.
     """
     global _kept
-    if connection.vendor != "sqlite" or ":memory:" in str(connection.settings_dict["NAME"]) or (_kept and _kept[0] == os.getpid()):
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor != "sqlite" or ":memory:" in name or (_kept and _kept[0] == os.getpid()):
         return
-    kept = sqlite3.connect(connection.settings_dict["NAME"], check_same_thread=False)
+    kept = sqlite3.connect(name, check_same_thread=False)
     kept.execute("SELECT 1 FROM sqlite_schema").fetchone()  # opens the log, not only the file
     _kept = os.getpid(), kept

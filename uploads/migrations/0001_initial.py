@@ -8,7 +8,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -17,236 +16,547 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Node',
+            name="Node",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200, verbose_name='name')),
-                ('boot_id', models.CharField(max_length=64, verbose_name='boot')),
-                ('pid_namespace', models.CharField(max_length=64, verbose_name='PID namespace')),
-                ('pid', models.PositiveIntegerField(verbose_name='process id')),
-                ('workers', models.PositiveIntegerField(verbose_name='workers')),
-                ('started_at', models.DateTimeField(verbose_name='started')),
-                ('beat_at', models.DateTimeField(db_index=True, verbose_name='last heartbeat')),
-                ('stopped_at', models.DateTimeField(blank=True, null=True, verbose_name='stopped')),
-                ('restarts', models.PositiveIntegerField(default=0, verbose_name='cluster restarts')),
-                ('note', models.CharField(blank=True, default='', max_length=300, verbose_name='note')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(max_length=200, verbose_name="name")),
+                ("boot_id", models.CharField(max_length=64, verbose_name="boot")),
+                ("pid_namespace", models.CharField(max_length=64, verbose_name="PID namespace")),
+                ("pid", models.PositiveIntegerField(verbose_name="process id")),
+                ("workers", models.PositiveIntegerField(verbose_name="workers")),
+                ("started_at", models.DateTimeField(verbose_name="started")),
+                ("beat_at", models.DateTimeField(db_index=True, verbose_name="last heartbeat")),
+                ("stopped_at", models.DateTimeField(blank=True, null=True, verbose_name="stopped")),
+                ("restarts", models.PositiveIntegerField(default=0, verbose_name="cluster restarts")),
+                ("note", models.CharField(blank=True, default="", max_length=300, verbose_name="note")),
             ],
             options={
-                'verbose_name': 'node',
-                'verbose_name_plural': 'nodes',
-                'ordering': ('-beat_at',),
+                "verbose_name": "node",
+                "verbose_name_plural": "nodes",
+                "ordering": ("-beat_at",),
             },
         ),
         migrations.CreateModel(
-            name='ApiToken',
+            name="ApiToken",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(blank=True, default='', max_length=100, verbose_name='name')),
-                ('prefix', models.CharField(editable=False, max_length=12, unique=True, verbose_name='prefix')),
-                ('digest', models.CharField(editable=False, max_length=64, verbose_name='digest')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('last_used_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='last used')),
-                ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='expires')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_tokens', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(blank=True, default="", max_length=100, verbose_name="name")),
+                (
+                    "prefix",
+                    models.CharField(editable=False, max_length=12, unique=True, verbose_name="prefix"),
+                ),
+                ("digest", models.CharField(editable=False, max_length=64, verbose_name="digest")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                (
+                    "last_used_at",
+                    models.DateTimeField(blank=True, editable=False, null=True, verbose_name="last used"),
+                ),
+                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="expires")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="api_tokens",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'API token',
-                'verbose_name_plural': 'API tokens',
-                'ordering': ('-created_at',),
+                "verbose_name": "API token",
+                "verbose_name_plural": "API tokens",
+                "ordering": ("-created_at",),
             },
         ),
         migrations.CreateModel(
-            name='UploadJob',
+            name="UploadJob",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False, verbose_name='id')),
-                ('filename', models.CharField(help_text='As sent, made safe to show.', max_length=255, verbose_name='file name')),
-                ('size', models.BigIntegerField(help_text='Bytes: declared while receiving, then counted.', verbose_name='size')),
-                ('sha256', models.CharField(blank=True, default='', max_length=64, verbose_name='SHA-256')),
-                ('declared_type', models.CharField(blank=True, default='', max_length=127, verbose_name='declared type')),
-                ('content_type', models.CharField(blank=True, default='', max_length=127, verbose_name='content type')),
-                ('contradiction', models.CharField(blank=True, default='', help_text="Where the file's name and its content disagree about its type.", max_length=300, verbose_name='contradiction')),
-                ('kind', models.CharField(blank=True, default='', max_length=40, verbose_name='kind')),
-                ('state', models.CharField(choices=[('receiving', 'receiving'), ('queued', 'queued'), ('running', 'running'), ('succeeded', 'succeeded'), ('failed', 'failed'), ('cancelled', 'cancelled')], max_length=10, verbose_name='state')),
-                ('progress', models.PositiveSmallIntegerField(default=0, help_text='Percent.', verbose_name='progress')),
-                ('note', models.CharField(blank=True, default='', max_length=200, verbose_name='note')),
-                ('attempt', models.PositiveIntegerField(default=0, help_text='Number of the latest one.', verbose_name='attempt')),
-                ('budget_from', models.PositiveIntegerField(default=0, help_text='Failed attempts up to this number no longer count: the job was retried after it.', verbose_name='budgets count from')),
-                ('result', models.JSONField(blank=True, null=True, verbose_name='result')),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name='created')),
-                ('queued_at', models.DateTimeField(blank=True, null=True, verbose_name='queued')),
-                ('run_after', models.DateTimeField(blank=True, null=True, verbose_name='not before')),
-                ('woken_at', models.DateTimeField(blank=True, null=True, verbose_name='woken')),
-                ('started_at', models.DateTimeField(blank=True, null=True, verbose_name='started')),
-                ('lease_until', models.DateTimeField(blank=True, null=True, verbose_name='lease until')),
-                ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished')),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to=settings.AUTH_USER_MODEL, verbose_name='owner')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="id",
+                    ),
+                ),
+                (
+                    "filename",
+                    models.CharField(
+                        help_text="As sent, made safe to show.", max_length=255, verbose_name="file name"
+                    ),
+                ),
+                (
+                    "size",
+                    models.BigIntegerField(
+                        help_text="Bytes: declared while receiving, then counted.", verbose_name="size"
+                    ),
+                ),
+                ("sha256", models.CharField(blank=True, default="", max_length=64, verbose_name="SHA-256")),
+                (
+                    "declared_type",
+                    models.CharField(blank=True, default="", max_length=127, verbose_name="declared type"),
+                ),
+                (
+                    "content_type",
+                    models.CharField(blank=True, default="", max_length=127, verbose_name="content type"),
+                ),
+                (
+                    "contradiction",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Where the file's name and its content disagree about its type.",
+                        max_length=300,
+                        verbose_name="contradiction",
+                    ),
+                ),
+                ("kind", models.CharField(blank=True, default="", max_length=40, verbose_name="kind")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("receiving", "receiving"),
+                            ("queued", "queued"),
+                            ("running", "running"),
+                            ("succeeded", "succeeded"),
+                            ("failed", "failed"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        max_length=10,
+                        verbose_name="state",
+                    ),
+                ),
+                (
+                    "progress",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="Percent.", verbose_name="progress"
+                    ),
+                ),
+                ("note", models.CharField(blank=True, default="", max_length=200, verbose_name="note")),
+                (
+                    "attempt",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Number of the latest one.", verbose_name="attempt"
+                    ),
+                ),
+                (
+                    "budget_from",
+                    models.PositiveIntegerField(
+                        default=0,
+                        help_text="Failed attempts up to this number no longer count: the job was retried after it.",
+                        verbose_name="budgets count from",
+                    ),
+                ),
+                ("result", models.JSONField(blank=True, null=True, verbose_name="result")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), verbose_name="created"
+                    ),
+                ),
+                ("queued_at", models.DateTimeField(blank=True, null=True, verbose_name="queued")),
+                ("run_after", models.DateTimeField(blank=True, null=True, verbose_name="not before")),
+                ("woken_at", models.DateTimeField(blank=True, null=True, verbose_name="woken")),
+                ("started_at", models.DateTimeField(blank=True, null=True, verbose_name="started")),
+                ("lease_until", models.DateTimeField(blank=True, null=True, verbose_name="lease until")),
+                ("finished_at", models.DateTimeField(blank=True, null=True, verbose_name="finished")),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="jobs",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="owner",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'upload job',
-                'verbose_name_plural': 'upload jobs',
-                'ordering': ('-created_at', '-id'),
-                'permissions': (('retry_uploadjob', 'Can retry an upload job'), ('cancel_uploadjob', 'Can cancel an upload job')),
+                "verbose_name": "upload job",
+                "verbose_name_plural": "upload jobs",
+                "ordering": ("-created_at", "-id"),
+                "permissions": (
+                    ("retry_uploadjob", "Can retry an upload job"),
+                    ("cancel_uploadjob", "Can cancel an upload job"),
+                ),
             },
         ),
         migrations.CreateModel(
-            name='ErrorRecord',
+            name="ErrorRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('job_uuid', models.UUIDField(verbose_name='job id')),
-                ('attempt', models.PositiveIntegerField(verbose_name='attempt')),
-                ('code', models.CharField(choices=[('unsupported_type', 'Type not accepted'), ('corrupt_file', 'Damaged file'), ('password_protected', 'Password needed'), ('too_complex', 'Too large inside'), ('malware_found', 'Malware found'), ('timed_out', 'Took too long'), ('out_of_memory', 'Ran out of memory'), ('processor_crashed', 'Processor crashed'), ('worker_lost', 'Worker lost'), ('file_missing', 'File missing'), ('storage_unavailable', 'Storage unavailable'), ('internal_error', 'Internal error')], max_length=30, verbose_name='code')),
-                ('message', models.CharField(help_text='What the uploader reads.', max_length=500, verbose_name='message')),
-                ('detail', models.TextField(blank=True, default='', verbose_name='detail')),
-                ('exception_type', models.CharField(blank=True, default='', max_length=200, verbose_name='exception')),
-                ('traceback', models.TextField(blank=True, default='', verbose_name='traceback')),
-                ('worker', models.CharField(blank=True, default='', max_length=200, verbose_name='worker')),
-                ('will_retry', models.BooleanField(default=False, help_text="The code's budget allowed another attempt.", verbose_name='tried again by itself')),
-                ('filename', models.CharField(max_length=255, verbose_name='file name')),
-                ('sha256', models.CharField(blank=True, default='', max_length=64, verbose_name='SHA-256')),
-                ('size', models.BigIntegerField(default=0, verbose_name='size')),
-                ('kind', models.CharField(blank=True, default='', max_length=40, verbose_name='kind')),
-                ('content_type', models.CharField(blank=True, default='', max_length=127, verbose_name='content type')),
-                ('occurred_at', models.DateTimeField(verbose_name='occurred')),
-                ('resolved_at', models.DateTimeField(blank=True, null=True, verbose_name='resolved')),
-                ('resolution_note', models.TextField(blank=True, default='', verbose_name='resolution note')),
-                ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='upload_errors', to=settings.AUTH_USER_MODEL, verbose_name='owner')),
-                ('resolved_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='resolved by')),
-                ('job', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='errors', to='uploads.uploadjob', verbose_name='job')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("job_uuid", models.UUIDField(verbose_name="job id")),
+                ("attempt", models.PositiveIntegerField(verbose_name="attempt")),
+                (
+                    "code",
+                    models.CharField(
+                        choices=[
+                            ("unsupported_type", "Type not accepted"),
+                            ("corrupt_file", "Damaged file"),
+                            ("password_protected", "Password needed"),
+                            ("too_complex", "Too large inside"),
+                            ("malware_found", "Malware found"),
+                            ("timed_out", "Took too long"),
+                            ("out_of_memory", "Ran out of memory"),
+                            ("processor_crashed", "Processor crashed"),
+                            ("worker_lost", "Worker lost"),
+                            ("file_missing", "File missing"),
+                            ("storage_unavailable", "Storage unavailable"),
+                            ("internal_error", "Internal error"),
+                        ],
+                        max_length=30,
+                        verbose_name="code",
+                    ),
+                ),
+                (
+                    "message",
+                    models.CharField(
+                        help_text="What the uploader reads.", max_length=500, verbose_name="message"
+                    ),
+                ),
+                ("detail", models.TextField(blank=True, default="", verbose_name="detail")),
+                (
+                    "exception_type",
+                    models.CharField(blank=True, default="", max_length=200, verbose_name="exception"),
+                ),
+                ("traceback", models.TextField(blank=True, default="", verbose_name="traceback")),
+                ("worker", models.CharField(blank=True, default="", max_length=200, verbose_name="worker")),
+                (
+                    "will_retry",
+                    models.BooleanField(
+                        default=False,
+                        help_text="The code's budget allowed another attempt.",
+                        verbose_name="tried again by itself",
+                    ),
+                ),
+                ("filename", models.CharField(max_length=255, verbose_name="file name")),
+                ("sha256", models.CharField(blank=True, default="", max_length=64, verbose_name="SHA-256")),
+                ("size", models.BigIntegerField(default=0, verbose_name="size")),
+                ("kind", models.CharField(blank=True, default="", max_length=40, verbose_name="kind")),
+                (
+                    "content_type",
+                    models.CharField(blank=True, default="", max_length=127, verbose_name="content type"),
+                ),
+                ("occurred_at", models.DateTimeField(verbose_name="occurred")),
+                ("resolved_at", models.DateTimeField(blank=True, null=True, verbose_name="resolved")),
+                ("resolution_note", models.TextField(blank=True, default="", verbose_name="resolution note")),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="upload_errors",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="owner",
+                    ),
+                ),
+                (
+                    "resolved_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="resolved by",
+                    ),
+                ),
+                (
+                    "job",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="errors",
+                        to="uploads.uploadjob",
+                        verbose_name="job",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'error record',
-                'verbose_name_plural': 'error records',
-                'ordering': ('-occurred_at', '-id'),
-                'permissions': (('retry_errorrecord', 'Can retry the job of an error record'), ('resolve_errorrecord', 'Can resolve and reopen an error record')),
+                "verbose_name": "error record",
+                "verbose_name_plural": "error records",
+                "ordering": ("-occurred_at", "-id"),
+                "permissions": (
+                    ("retry_errorrecord", "Can retry the job of an error record"),
+                    ("resolve_errorrecord", "Can resolve and reopen an error record"),
+                ),
             },
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField(verbose_name='number')),
-                ('worker', models.CharField(help_text='Node name and process id.', max_length=200, verbose_name='worker')),
-                ('pid', models.PositiveIntegerField(verbose_name='process id')),
-                ('pid_started', models.BigIntegerField(default=0, help_text='Clock ticks since boot: tells a reused process id.', verbose_name='process start')),
-                ('started_at', models.DateTimeField(verbose_name='started')),
-                ('deadline', models.DateTimeField(blank=True, null=True, verbose_name='deadline')),
-                ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished')),
-                ('outcome', models.CharField(blank=True, choices=[('succeeded', 'succeeded'), ('failed', 'failed'), ('cancelled', 'cancelled'), ('released', 'released')], default='', max_length=10, verbose_name='outcome')),
-                ('peak_memory', models.BigIntegerField(blank=True, help_text='Bytes.', null=True, verbose_name='peak memory')),
-                ('cpu_seconds', models.FloatField(blank=True, null=True, verbose_name='CPU seconds')),
-                ('wall_seconds', models.FloatField(blank=True, null=True, verbose_name='wall seconds')),
-                ('bytes_written', models.BigIntegerField(blank=True, null=True, verbose_name='bytes written')),
-                ('node', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='attempts', to='uploads.node', verbose_name='node')),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='uploads.uploadjob', verbose_name='job')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField(verbose_name="number")),
+                (
+                    "worker",
+                    models.CharField(
+                        help_text="Node name and process id.", max_length=200, verbose_name="worker"
+                    ),
+                ),
+                ("pid", models.PositiveIntegerField(verbose_name="process id")),
+                (
+                    "pid_started",
+                    models.BigIntegerField(
+                        default=0,
+                        help_text="Clock ticks since boot: tells a reused process id.",
+                        verbose_name="process start",
+                    ),
+                ),
+                ("started_at", models.DateTimeField(verbose_name="started")),
+                ("deadline", models.DateTimeField(blank=True, null=True, verbose_name="deadline")),
+                ("finished_at", models.DateTimeField(blank=True, null=True, verbose_name="finished")),
+                (
+                    "outcome",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("succeeded", "succeeded"),
+                            ("failed", "failed"),
+                            ("cancelled", "cancelled"),
+                            ("released", "released"),
+                        ],
+                        default="",
+                        max_length=10,
+                        verbose_name="outcome",
+                    ),
+                ),
+                (
+                    "peak_memory",
+                    models.BigIntegerField(
+                        blank=True, help_text="Bytes.", null=True, verbose_name="peak memory"
+                    ),
+                ),
+                ("cpu_seconds", models.FloatField(blank=True, null=True, verbose_name="CPU seconds")),
+                ("wall_seconds", models.FloatField(blank=True, null=True, verbose_name="wall seconds")),
+                (
+                    "bytes_written",
+                    models.BigIntegerField(blank=True, null=True, verbose_name="bytes written"),
+                ),
+                (
+                    "node",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="attempts",
+                        to="uploads.node",
+                        verbose_name="node",
+                    ),
+                ),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attempts",
+                        to="uploads.uploadjob",
+                        verbose_name="job",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'attempt',
-                'verbose_name_plural': 'attempts',
-                'ordering': ('job', 'number'),
+                "verbose_name": "attempt",
+                "verbose_name_plural": "attempts",
+                "ordering": ("job", "number"),
             },
         ),
         migrations.CreateModel(
-            name='Artifact',
+            name="Artifact",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('attempt', models.PositiveIntegerField(verbose_name='attempt')),
-                ('name', models.CharField(max_length=80, verbose_name='name')),
-                ('content_type', models.CharField(max_length=127, verbose_name='content type')),
-                ('size', models.BigIntegerField(verbose_name='size')),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='artifacts', to='uploads.uploadjob', verbose_name='job')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("attempt", models.PositiveIntegerField(verbose_name="attempt")),
+                ("name", models.CharField(max_length=80, verbose_name="name")),
+                ("content_type", models.CharField(max_length=127, verbose_name="content type")),
+                ("size", models.BigIntegerField(verbose_name="size")),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="artifacts",
+                        to="uploads.uploadjob",
+                        verbose_name="job",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'artifact',
-                'verbose_name_plural': 'artifacts',
-                'ordering': ('name',),
+                "verbose_name": "artifact",
+                "verbose_name_plural": "artifacts",
+                "ordering": ("name",),
             },
         ),
         migrations.AddIndex(
-            model_name='uploadjob',
-            index=models.Index(fields=['owner', '-created_at', '-id'], name='job_by_owner'),
+            model_name="uploadjob",
+            index=models.Index(fields=["owner", "-created_at", "-id"], name="job_by_owner"),
         ),
         migrations.AddIndex(
-            model_name='uploadjob',
-            index=models.Index(fields=['-created_at', '-id'], name='job_by_time'),
+            model_name="uploadjob",
+            index=models.Index(fields=["-created_at", "-id"], name="job_by_time"),
         ),
         migrations.AddIndex(
-            model_name='uploadjob',
-            index=models.Index(condition=models.Q(('state', 'queued')), fields=['run_after'], name='job_queued'),
+            model_name="uploadjob",
+            index=models.Index(
+                condition=models.Q(("state", "queued")), fields=["run_after"], name="job_queued"
+            ),
         ),
         migrations.AddIndex(
-            model_name='uploadjob',
-            index=models.Index(fields=['owner', 'size'], name='job_owner_size'),
+            model_name="uploadjob",
+            index=models.Index(fields=["owner", "size"], name="job_owner_size"),
         ),
         migrations.AddIndex(
-            model_name='uploadjob',
-            index=models.Index(condition=models.Q(('state__in', ['receiving', 'queued', 'running'])), fields=['owner', 'state'], name='job_active'),
+            model_name="uploadjob",
+            index=models.Index(
+                condition=models.Q(("state__in", ["receiving", "queued", "running"])),
+                fields=["owner", "state"],
+                name="job_active",
+            ),
         ),
         migrations.AddIndex(
-            model_name='uploadjob',
-            index=models.Index(fields=['state', '-created_at'], name='job_by_state'),
+            model_name="uploadjob",
+            index=models.Index(fields=["state", "-created_at"], name="job_by_state"),
         ),
         migrations.AddIndex(
-            model_name='uploadjob',
-            index=models.Index(fields=['sha256'], name='job_by_sha256'),
+            model_name="uploadjob",
+            index=models.Index(fields=["sha256"], name="job_by_sha256"),
         ),
         migrations.AddConstraint(
-            model_name='uploadjob',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['receiving', 'queued', 'running', 'succeeded', 'failed', 'cancelled'])), name='job_state_known'),
+            model_name="uploadjob",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["receiving", "queued", "running", "succeeded", "failed", "cancelled"])
+                ),
+                name="job_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='uploadjob',
-            constraint=models.CheckConstraint(condition=models.Q(('size__gte', 0)), name='job_size_counts'),
+            model_name="uploadjob",
+            constraint=models.CheckConstraint(condition=models.Q(("size__gte", 0)), name="job_size_counts"),
         ),
         migrations.AddConstraint(
-            model_name='uploadjob',
-            constraint=models.CheckConstraint(condition=models.Q(('progress__lte', 100)), name='job_progress_is_percent'),
+            model_name="uploadjob",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("progress__lte", 100)), name="job_progress_is_percent"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='uploadjob',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('attempt__gte', 1), ('lease_until__isnull', False), ('started_at__isnull', False), ('state', 'running')), models.Q(models.Q(('state', 'running'), _negated=True), ('lease_until__isnull', True)), _connector='OR'), name='job_running_iff_leased'),
+            model_name="uploadjob",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("attempt__gte", 1),
+                        ("lease_until__isnull", False),
+                        ("started_at__isnull", False),
+                        ("state", "running"),
+                    ),
+                    models.Q(models.Q(("state", "running"), _negated=True), ("lease_until__isnull", True)),
+                    _connector="OR",
+                ),
+                name="job_running_iff_leased",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='uploadjob',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('queued_at__isnull', False), ('run_after__isnull', False), ('state', 'queued')), models.Q(models.Q(('state', 'queued'), _negated=True), ('run_after__isnull', True)), _connector='OR'), name='job_queued_iff_due'),
+            model_name="uploadjob",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("queued_at__isnull", False), ("run_after__isnull", False), ("state", "queued")),
+                    models.Q(models.Q(("state", "queued"), _negated=True), ("run_after__isnull", True)),
+                    _connector="OR",
+                ),
+                name="job_queued_iff_due",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='uploadjob',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', False), ('state__in', ['succeeded', 'failed', 'cancelled'])), models.Q(('finished_at__isnull', True), ('state__in', ['receiving', 'queued', 'running'])), _connector='OR'), name='job_terminal_iff_finished'),
+            model_name="uploadjob",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("finished_at__isnull", False), ("state__in", ["succeeded", "failed", "cancelled"])
+                    ),
+                    models.Q(
+                        ("finished_at__isnull", True), ("state__in", ["receiving", "queued", "running"])
+                    ),
+                    _connector="OR",
+                ),
+                name="job_terminal_iff_finished",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='uploadjob',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('result__isnull', False), ('state', 'succeeded')), models.Q(models.Q(('state', 'succeeded'), _negated=True), ('result__isnull', True)), _connector='OR'), name='job_succeeded_iff_result'),
+            model_name="uploadjob",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("result__isnull", False), ("state", "succeeded")),
+                    models.Q(models.Q(("state", "succeeded"), _negated=True), ("result__isnull", True)),
+                    _connector="OR",
+                ),
+                name="job_succeeded_iff_result",
+            ),
         ),
         migrations.AddIndex(
-            model_name='errorrecord',
-            index=models.Index(fields=['-occurred_at', '-id'], name='error_by_time'),
+            model_name="errorrecord",
+            index=models.Index(fields=["-occurred_at", "-id"], name="error_by_time"),
         ),
         migrations.AddIndex(
-            model_name='errorrecord',
-            index=models.Index(fields=['code', '-occurred_at'], name='error_by_code'),
+            model_name="errorrecord",
+            index=models.Index(fields=["code", "-occurred_at"], name="error_by_code"),
         ),
         migrations.AddIndex(
-            model_name='errorrecord',
-            index=models.Index(condition=models.Q(('resolved_at__isnull', True)), fields=['-occurred_at'], name='error_open'),
+            model_name="errorrecord",
+            index=models.Index(
+                condition=models.Q(("resolved_at__isnull", True)), fields=["-occurred_at"], name="error_open"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='errorrecord',
-            constraint=models.UniqueConstraint(fields=('job_uuid', 'attempt'), name='error_once_an_attempt'),
+            model_name="errorrecord",
+            constraint=models.UniqueConstraint(fields=("job_uuid", "attempt"), name="error_once_an_attempt"),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.UniqueConstraint(fields=('job', 'number'), name='attempt_once'),
+            model_name="attempt",
+            constraint=models.UniqueConstraint(fields=("job", "number"), name="attempt_once"),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', True), ('outcome', '')), models.Q(models.Q(('outcome', ''), _negated=True), ('finished_at__isnull', False)), _connector='OR'), name='attempt_finished_iff_outcome'),
+            model_name="attempt",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("finished_at__isnull", True), ("outcome", "")),
+                    models.Q(models.Q(("outcome", ""), _negated=True), ("finished_at__isnull", False)),
+                    _connector="OR",
+                ),
+                name="attempt_finished_iff_outcome",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.CheckConstraint(condition=models.Q(('outcome__in', ['', 'succeeded', 'failed', 'cancelled', 'released'])), name='attempt_outcome_known'),
+            model_name="attempt",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("outcome__in", ["", "succeeded", "failed", "cancelled", "released"])),
+                name="attempt_outcome_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='artifact',
-            constraint=models.UniqueConstraint(fields=('job', 'name'), name='artifact_once'),
+            model_name="artifact",
+            constraint=models.UniqueConstraint(fields=("job", "name"), name="artifact_once"),
         ),
     ]

@@ -7,79 +7,148 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('uploads', '0001_initial'),
+        ("uploads", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Message',
+            name="Message",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('queue', models.CharField(max_length=100, verbose_name='queue')),
-                ('priority', models.PositiveSmallIntegerField(verbose_name='priority')),
-                ('due', models.DateTimeField(verbose_name='due')),
-                ('job', models.UUIDField(blank=True, null=True, verbose_name='job id')),
-                ('payload', models.TextField(blank=True, default='', help_text='A signed django-q2 task, where it wakes no job.', verbose_name='payload')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("queue", models.CharField(max_length=100, verbose_name="queue")),
+                ("priority", models.PositiveSmallIntegerField(verbose_name="priority")),
+                ("due", models.DateTimeField(verbose_name="due")),
+                ("job", models.UUIDField(blank=True, null=True, verbose_name="job id")),
+                (
+                    "payload",
+                    models.TextField(
+                        blank=True,
+                        default="",
+                        help_text="A signed django-q2 task, where it wakes no job.",
+                        verbose_name="payload",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'message',
-                'verbose_name_plural': 'messages',
+                "verbose_name": "message",
+                "verbose_name_plural": "messages",
             },
         ),
         migrations.CreateModel(
-            name='Pause',
+            name="Pause",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(blank=True, default='', help_text='Empty: all kinds.', max_length=40, unique=True, verbose_name='kind')),
-                ('note', models.CharField(blank=True, default='', max_length=300, verbose_name='note')),
-                ('since', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name='since')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Empty: all kinds.",
+                        max_length=40,
+                        unique=True,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("note", models.CharField(blank=True, default="", max_length=300, verbose_name="note")),
+                (
+                    "since",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), verbose_name="since"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'pause',
-                'verbose_name_plural': 'pauses',
-                'ordering': ('kind',),
+                "verbose_name": "pause",
+                "verbose_name_plural": "pauses",
+                "ordering": ("kind",),
             },
         ),
         migrations.AlterModelOptions(
-            name='uploadjob',
-            options={'ordering': ('-created_at', '-id'), 'permissions': (('retry_uploadjob', 'Can retry an upload job'), ('cancel_uploadjob', 'Can cancel an upload job'), ('prioritise_uploadjob', 'Can change the priority of an upload job')), 'verbose_name': 'upload job', 'verbose_name_plural': 'upload jobs'},
+            name="uploadjob",
+            options={
+                "ordering": ("-created_at", "-id"),
+                "permissions": (
+                    ("retry_uploadjob", "Can retry an upload job"),
+                    ("cancel_uploadjob", "Can cancel an upload job"),
+                    ("prioritise_uploadjob", "Can change the priority of an upload job"),
+                ),
+                "verbose_name": "upload job",
+                "verbose_name_plural": "upload jobs",
+            },
         ),
         migrations.AddField(
-            model_name='uploadjob',
-            name='priority',
-            field=models.PositiveSmallIntegerField(db_default=5, default=5, help_text='0 to 9; 9 goes first.', verbose_name='priority'),
+            model_name="uploadjob",
+            name="priority",
+            field=models.PositiveSmallIntegerField(
+                db_default=5, default=5, help_text="0 to 9; 9 goes first.", verbose_name="priority"
+            ),
         ),
         migrations.AlterField(
-            model_name='uploadjob',
-            name='kind',
-            field=models.CharField(blank=True, default='', help_text="What the content is; guessed from the file's name until somebody has looked.", max_length=40, verbose_name='kind'),
+            model_name="uploadjob",
+            name="kind",
+            field=models.CharField(
+                blank=True,
+                default="",
+                help_text="What the content is; guessed from the file's name until somebody has looked.",
+                max_length=40,
+                verbose_name="kind",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='uploadjob',
-            constraint=models.CheckConstraint(condition=models.Q(('priority__lte', 9)), name='job_priority_known'),
+            model_name="uploadjob",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("priority__lte", 9)), name="job_priority_known"
+            ),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(fields=['queue', 'priority', 'due'], name='message_next'),
+            model_name="message",
+            index=models.Index(fields=["queue", "priority", "due"], name="message_next"),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('job__isnull', False)), fields=['job'], name='message_job'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("job__isnull", False)), fields=["job"], name="message_job"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(('priority__lte', 9)), name='message_priority_known'),
+            model_name="message",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("priority__lte", 9)), name="message_priority_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('job__isnull', False), ('payload', '')), models.Q(('job__isnull', True), models.Q(('payload', ''), _negated=True)), _connector='OR'), name='message_job_or_payload'),
+            model_name="message",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("job__isnull", False), ("payload", "")),
+                    models.Q(("job__isnull", True), models.Q(("payload", ""), _negated=True)),
+                    _connector="OR",
+                ),
+                name="message_job_or_payload",
+            ),
         ),
         migrations.AddField(
-            model_name='pause',
-            name='by',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='by'),
+            model_name="pause",
+            name="by",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+                verbose_name="by",
+            ),
         ),
     ]

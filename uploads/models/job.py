@@ -179,7 +179,7 @@ class UploadJob(models.Model):
         none = Artifact.objects.none()
         none._result_cache = []  # looked for, and not found
         self._prefetched_objects_cache = {"artifacts": none}
-        self.last_errors = []
+        self.__dict__["last_errors"] = []  # as Prefetch sets it, whom the type checker knows
         return self
 
     @property

@@ -54,8 +54,11 @@ class ApiToken(models.Model):
         prefix, sep, _secret = rest.partition("_")
         if scheme != "whf" or not sep or len(prefix) != 12:
             return None
-        row = cls.objects.select_related("user").filter(prefix=prefix).first()
-        if row is None or not hmac.compare_digest(row.digest, _digest(token)):
+        try:
+            row = cls.objects.select_related("user").get(prefix=prefix)
+        except cls.DoesNotExist:
+            return None
+        if not hmac.compare_digest(row.digest, _digest(token)):
             return None
         now = timezone.now()
         if (row.expires_at and row.expires_at <= now) or not row.user.is_active:

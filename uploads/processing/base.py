@@ -18,7 +18,7 @@ from typing import Protocol, TypeAlias
 
 from uploads.codes import FAILURE_CODES
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | dict[str, Json] | None"
 
 MIB = 1 << 20
 
