@@ -12,7 +12,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_exempt
 
-from uploads.api import health, numbers
+from uploads.api import health, numbers, tus
 from uploads.api.api import api
 from uploads.api.problems import problem
 
@@ -82,6 +82,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", _watched(health.healthz), name="healthz"),
     path("readyz", _watched(health.readyz), name="readyz"),
     path("metrics", _watched(numbers.metrics), name="metrics"),
+    path("api/tus", tus.uploads),
+    path("api/tus/", include(tus.urlpatterns)),
     path("api/", include((_faces(_patterns), _app_name), namespace=_namespace)),
     re_path(r"^api(?:/|$)", csrf_exempt(_nothing_here)),
 ]

@@ -54,7 +54,7 @@ class Delivery:
 
     def begin(self, filename: str, content_type: str, size: int, *, row: bool) -> Arrival:
         """Begin a file of `size` bytes (at most); with `row` its job is there to see while it comes."""
-        declared = (content_type.partition(";")[0].strip().lower() or _guess(filename))[:127]
+        declared = declared_type(content_type, filename)
         job_id = lifecycle.open_upload(self.owner_id, filename, declared, size) if row else uuid4()
         try:
             if row:
@@ -105,5 +105,7 @@ def delivery(owner_id: int) -> Iterator[Delivery]:
         raise
 
 
-def _guess(filename: str) -> str:
-    return mimetypes.guess_type(filename, strict=False)[0] or ""
+def declared_type(content_type: str, filename: str) -> str:
+    """The type that a client declares in `content_type`, or else what the name suggests; "" for neither."""
+    declared = content_type.partition(";")[0].strip().lower()
+    return (declared or mimetypes.guess_type(filename, strict=False)[0] or "")[:127]

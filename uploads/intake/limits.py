@@ -127,16 +127,27 @@ class Room:
 
 
 @contextmanager
-def room_for_body(owner_id: int, size: int) -> Iterator[Room]:
-    """Hold a place for a body of at most `size` bytes: checks, then one of the threads that may read bodies.
+def body_slot() -> Iterator[None]:
+    """Hold one of the threads that may read bodies. Raises Refused(too_busy).
 
-    At most three quarters of a web worker's threads read bodies, so that the rest answer. No database
-    connection is held inside. Raises Refused: queue_full, quota_exceeded, disk_full, too_busy.
+    At most three quarters of a web worker's threads read bodies, so that the rest answer.
     """
     slots = _body_slots()
     if not slots.acquire(blocking=False):
         raise Refused("too_busy", retry_after=5)
     try:
+        yield
+    finally:
+        slots.release()
+
+
+@contextmanager
+def room_for_body(owner_id: int, size: int) -> Iterator[Room]:
+    """Hold a place for a body of at most `size` bytes: checks, then one of the threads that may read bodies.
+
+    No database connection is held inside. Raises Refused: queue_full, quota_exceeded, disk_full, too_busy.
+    """
+    with body_slot():
         capacity.foresee(owner_id, 1, size)
         check_disk(size)
         connections.let_go()
@@ -145,5 +156,3 @@ def room_for_body(owner_id: int, size: int) -> Iterator[Room]:
             yield room
         finally:
             room.reserved_by_row()
-    finally:
-        slots.release()

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from uploads.storage import fence
 from uploads.storage.durable import make_directory, storage_errors, sync_directory
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def remove_job(job_id: UUID) -> None:
     """Remove all bytes of a job: spooled, kept and derived. What is gone already is fine."""
     derived = artifacts_directory() / job_id.hex[:2] / str(job_id)
     with storage_errors():
+        fence.remove(job_id)
         spool_path(job_id).unlink(missing_ok=True)
         file_path(job_id).unlink(missing_ok=True)
         if derived.exists():
