@@ -91,6 +91,16 @@ def _secret_key() -> str:
     return key
 
 
+def _static_root() -> Path:
+    """Where collectstatic may put files. WhiteNoise warns at each start where there is no such directory."""
+    path = DATA_DIR / "static"
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as wrong:
+        raise _fail(f"{path} cannot be made: {wrong.strerror}.") from wrong
+    return path
+
+
 DATA_DIR = _data_dir()
 DEBUG = _bool("DEBUG", False)
 SECRET_KEY = _secret_key()
@@ -279,7 +289,7 @@ USE_TZ = True
 # ---------------------------------------------------------------- what a browser sees
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = _static_root()
 WHITENOISE_USE_FINDERS = True  # serves without collectstatic too
 WHITENOISE_AUTOREFRESH = DEBUG
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
+from django.views.generic import RedirectView
 
 from uploads.web import views
 
@@ -16,4 +18,6 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/delete/sure/", views.confirm_delete, name="confirm_delete"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    # Browsers ask here where a page names no icon: a download, JSON, a problem.
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}uploads/icon.svg"), name="favicon"),
 ]
