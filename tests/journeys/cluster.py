@@ -52,9 +52,11 @@ class RunningCluster:
         self.pid = self.process.pid
 
     def wait_until_up(self) -> None:
-        self.wait_for(
-            lambda: Node.objects.filter(pid=self.pid).exists() and len(self.workers()) == 2, "start"
-        )
+        self.wait_for(lambda: Node.objects.filter(pid=self.pid).exists() and self.whole(), "start")
+
+    def whole(self) -> bool:
+        """Whether two workers, the monitor and the pusher are there."""
+        return len(self.workers()) == 2 and len(self.helpers()) == 2
 
     def wait_for(self, look: Callable[[], Any], what: str, seconds: float = 20) -> Any:
         """Ask again and again until the answer is true; fails, with the log, after `seconds`."""

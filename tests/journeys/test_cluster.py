@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from tests.journeys.cluster import GONE_WITHIN, RunningCluster, send
+from uploads.jobs import processes
 from uploads.models import Attempt, ErrorRecord, Node, Outcome, State, UploadJob
 
 pytestmark = [pytest.mark.journey, pytest.mark.django_db(transaction=True)]
@@ -139,9 +140,7 @@ def test_whichever_process_of_the_cluster_is_killed_the_next_job_is_done(start: 
         ("sentinel", cluster.sentinel),
         ("main", cluster.main),
     ):
-        cluster.wait_for(
-            lambda: len(cluster.workers()) == 2 and len(cluster.helpers()) == 2, f"all, before {role}"
-        )
+        cluster.wait_for(cluster.whole, f"all to be there before the {role} is killed")
         os.kill(find(), signal.SIGKILL)
         work_is_done(cluster, owner)
     node = Node.objects.get()
@@ -180,6 +179,4 @@ def test_a_database_that_cannot_be_used_is_one_sentence(start: Start, tmp_path: 
 
 
 def _pids() -> list[int]:
-    from uploads.jobs import processes
-
     return [entry.pid for entry in processes.living()]

@@ -27,6 +27,7 @@ log = get_logger(__name__)
 
 STOP_MARGIN = 5.0  # beyond UPLOADS_STOP_GRACE, for what is released at its end to be written down
 FAREWELL = 3.0  # for the keeper's last round
+HASTY_FAREWELL = 1.0  # the same, after a second signal
 SHORT_LIFE = 3.0  # a cluster that ends sooner by itself is started again with a growing delay
 DELAY_CAP = 10.0
 KEEPER_SILENCE = 120.0  # a keeper without a finished round for so long is started anew
@@ -186,8 +187,8 @@ class Supervisor:
         if not self._keeper:
             return
         os.kill(self._keeper, signal.SIGTERM)
-        deadline = time.monotonic() + FAREWELL
-        while time.monotonic() < deadline and not signals.hurry:
+        deadline = time.monotonic() + (HASTY_FAREWELL if signals.hurry else FAREWELL)
+        while time.monotonic() < deadline:
             signals.wait(min(0.1, deadline - time.monotonic()))
             if self._keeper in processes.reap():
                 return
