@@ -320,5 +320,9 @@ if LOG_FORMAT not in {"json", "console"}:
     raise _fail("LOG_FORMAT must be json or console.")
 LOGGING = logs.logging_config(LOG_LEVEL, LOG_FORMAT)
 LOGGING_CONFIG = "uploads.telemetry.logs.configure_logging"
-METRICS_DIR = DATA_DIR / "metrics"
-logs.prepare_metrics(METRICS_DIR)
+# Files named after process ids: hosts that share DATA_DIR need a directory of their own each.
+METRICS_DIR = Path(env.str("METRICS_DIR", str(DATA_DIR / "metrics"))).absolute()
+try:
+    logs.prepare_metrics(METRICS_DIR)
+except OSError as wrong:
+    raise _fail(f"METRICS_DIR {METRICS_DIR} cannot be made: {wrong.strerror}.") from wrong

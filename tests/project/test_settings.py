@@ -10,23 +10,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(data_dir: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Load the settings and the application in a process of its own, where warnings are errors."""
+def start(
+    data_dir: Path, program: str = "import project.settings", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `program` in a process of its own, where warnings are errors."""
     inherited = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
     env = inherited | {"DJANGO_SETTINGS_MODULE": "project.settings", "DATA_DIR": str(data_dir)} | variables
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", "import project.wsgi"],
+        [sys.executable, "-W", "error", "-c", program],
         cwd=ROOT, env=env, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
 
-def test_a_first_start_over_an_empty_directory_says_nothing(tmp_path: Path) -> None:
-    done = start(tmp_path / "data")
+def test_a_first_start_over_an_empty_directory_says_nothing_and_makes_what_it_needs(tmp_path: Path) -> None:
+    done = start(tmp_path / "data", "import project.wsgi")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def test_the_directory_for_collected_static_files_is_made_with_the_others(tmp_path: Path) -> None:
-    start(tmp_path / "data")
     assert (tmp_path / "data" / "static").is_dir()
 
 
@@ -35,3 +33,17 @@ def test_a_static_directory_that_cannot_be_made_is_one_sentence(tmp_path: Path) 
     done = start(tmp_path)
     assert done.returncode != 0
     assert f"{tmp_path / 'static'} cannot be made: File exists." in done.stderr
+
+
+def test_hosts_that_share_their_data_count_in_directories_of_their_own(tmp_path: Path) -> None:
+    done = start(tmp_path / "data", METRICS_DIR=str(tmp_path / "here" / "metrics"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "here" / "metrics").is_dir()
+    assert not (tmp_path / "data" / "metrics").exists()
+
+
+def test_a_metrics_directory_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = start(tmp_path / "data", METRICS_DIR=str(tmp_path / "file"))
+    assert done.returncode != 0
+    assert f"METRICS_DIR {tmp_path / 'file'} cannot be made: File exists." in done.stderr

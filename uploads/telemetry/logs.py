@@ -84,6 +84,9 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
 
 def prepare_metrics(directory: Path) -> None:
-    """Name the directory through which all processes share their numbers; before the first metric is made."""
-    directory.mkdir(mode=0o700, exist_ok=True)
+    """Name the directory through which all processes share their numbers; before the first metric is made.
+
+    Raises OSError where it cannot be made.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(directory))
