@@ -315,24 +315,37 @@ def test_a_file_is_deleted_by_keyboard_after_a_question(visit: Visit) -> None:
     assert visit.complaints == []
 
 
-def test_a_failure_of_ours_is_retried_from_the_page(
+def test_a_slow_file_shows_its_progress_and_is_cancelled_and_a_failure_of_ours_is_retried(
     browser: Browser, own_wharf: Callable[..., Wharf]
 ) -> None:
     wharf = own_wharf(
-        UPLOADS_LIMITS='{"text": {"memory_bytes": 1000000}}',
-        UPLOADS_BUDGETS='{"out_of_memory": {"budget": 1}}',
+        UPLOADS_PROCESSORS="hostile=tests.processing.hostile",
+        UPLOADS_BUDGETS='{"internal_error": {"budget": 1}}',
         UPLOADS_MAX_SIZE="1000",
     )
     visit = Visit.begin(browser, wharf)
     page = visit.sign_in(wharf.username, wharf.password)
-    visit.send(("slow.txt", b"Ships in.\n"))
-    expect(visit.row("slow.txt").locator(".state")).to_have_text("Failed")
+
+    visit.send(("slow.txt", b"progress\n20"))
+    slow = visit.row("slow.txt")
+    expect(slow.locator(".state")).to_have_text("Working")
+    bar = slow.get_by_role("progressbar", name="Progress of slow.txt")
+    expect(bar).to_have_attribute("value", "10")
+    expect(slow.locator(".said")).to_have_text(re.compile("at 10"))
+    visit.expect_accessible("busy")
+    slow.get_by_role("button", name="Cancel slow.txt").click()
+    expect(slow.locator(".state")).to_have_text("Cancelled")
+    expect(slow.get_by_role("button", name="Retry")).to_be_visible()
+
+    visit.send(("stumble.txt", b"stumble"))
+    expect(visit.row("stumble.txt").locator(".state")).to_have_text("Failed")
     job = jobs_of(visit)[0]
-    assert (job["error"]["code"], job["attempt"]) == ("out_of_memory", 1)
-    page.get_by_role("button", name="Retry slow.txt").click()
-    expect(page.locator("#announcement")).to_have_text(re.compile("slow.txt"))
+    assert (job["error"]["code"], job["attempt"]) == ("internal_error", 1)
+    page.get_by_role("button", name="Retry stumble.txt").press("Enter")
+    expect(page.locator("#announcement")).to_have_text(re.compile("stumble.txt"))
+    expect(visit.row("stumble.txt")).to_be_focused()  # the button has gone, its row has the focus
     wait_for(lambda: jobs_of(visit)[0]["attempt"] == 2, 20, "the second attempt")
-    expect(visit.row("slow.txt").locator(".state")).to_have_text("Failed")
+    expect(visit.row("stumble.txt").locator(".state")).to_have_text("Failed")
 
     visit.send(("large.txt", b"x" * 1001))
     said = page.locator("#sending .row").get_by_text("The file is larger than the 1,000 bytes accepted here.")

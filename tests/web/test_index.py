@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
+from django.views.defaults import server_error
 
 from tests.factories import PASSWORD, make_artifact, make_error, make_job, make_operator
 from tests.web.conftest import HTMX
@@ -237,3 +238,9 @@ def test_pages_that_went_wrong_are_ours(client: Client, db: None) -> None:
     answer = client.get("/nowhere/")
     assert answer.status_code == 404
     assert "There is nothing here" in answer.content.decode()
+
+
+def test_when_all_goes_wrong_the_page_says_so_without_a_person_or_a_database(rf: RequestFactory) -> None:
+    answer = server_error(rf.get("/"))
+    assert answer.status_code == 500
+    assert "Something went wrong on our side" in answer.content.decode()

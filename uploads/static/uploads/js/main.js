@@ -33,8 +33,9 @@ addEventListener("beforeunload", (event) => {
 
 const dialog = /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
 dialog.addEventListener("close", () => {
-  // What had the focus before may have been deleted.
-  if (document.activeElement === document.body) document.getElementById("list-title")?.focus();
+  // What had the focus before may have been deleted; then it is still on a button in here, or nowhere.
+  const focused = document.activeElement;
+  if (focused === document.body || dialog.contains(focused)) document.getElementById("list-title")?.focus();
 });
 
 document.addEventListener("htmx:afterSettle", (event) => {
