@@ -47,5 +47,5 @@ def data_dir() -> Iterator[Path]:
     """The storage's directories, empty before and after."""
     root = Path(settings.DATA_DIR)
     yield root
-    for name in ("spool", "files", "artifacts"):
+    for name in ("spool", "files", "artifacts", "fences", "parts"):
         shutil.rmtree(root / name, ignore_errors=True)

@@ -28,7 +28,7 @@ from uploads.codes import Refused
 from uploads.intake import connections
 from uploads.jobs import access
 from uploads.models import State
-from uploads.storage import disk
+from uploads.storage import disk, parts
 from uploads.storage.durable import storage_errors
 
 router = Router(tags=["files"])
@@ -68,7 +68,9 @@ def download_file(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
     path = disk.file_path(job_id)
     if job.state == State.RECEIVING:
         raise Refused("wrong_state", "The file is still being received.")
-    return _send(request, path, job.filename, OPAQUE, f'"{job.sha256}"')
+    if parts.pending(job_id):
+        raise Refused("wrong_state", "The file is still being put together from its parts.")
+    return _send(request, path, job.filename, OPAQUE, f'"{job.sha256 or job.pk}"')
 
 
 @router.get(

@@ -18,7 +18,7 @@ from uploads.codes import Refused
 from uploads.intake import body, connections, limits, tus_headers
 from uploads.intake.delivery import declared_type
 from uploads.intake.names import safe_filename
-from uploads.jobs import capacity, lifecycle, transfers
+from uploads.jobs import capacity, concatenation, lifecycle, transfers
 from uploads.jobs.transfers import Upload
 from uploads.models import Concat
 from uploads.storage import append
@@ -41,6 +41,8 @@ def create(request: HttpRequest, user: User) -> Upload:
     said = tus_headers.creation(request.headers)
     if said.length is not None and said.length > settings.UPLOADS_MAX_SIZE:
         raise _too_large(said.length)
+    if said.parts:
+        return _join(user, said)
     if said.body is None or said.body.empty:
         upload = _open(user, said)
         return _finished(upload) if upload.to_finish else upload
@@ -113,6 +115,16 @@ def _open(user: User, said: tus_headers.Creation) -> Upload:
         transfers.withdraw(job_id)
         raise
     return transfers.find(user.pk, job_id)
+
+
+def _join(user: User, said: tus_headers.Creation) -> Upload:
+    """Make the whole of its parts, which a worker will write once more as one file."""
+    limits.check_disk(concatenation.measure(user.pk, said.parts))
+    filename = safe_filename(said.filename)
+    job_id = concatenation.join(
+        user.pk, said.parts, filename, declared_type(said.content_type, filename), said.metadata
+    )
+    return _finished(transfers.find(user.pk, job_id))
 
 
 def _with_length(user: User, upload: Upload, length: int) -> Upload:

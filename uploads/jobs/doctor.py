@@ -14,9 +14,9 @@ from uuid import UUID
 from django.db.models import Count, Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from uploads.jobs import queue, sweep, tidy
+from uploads.jobs import expiry, queue, sweep, tidy
 from uploads.models import Artifact, Attempt, ErrorRecord, Node, Outcome, State, UploadJob
-from uploads.storage import disk, inventory
+from uploads.storage import disk, inventory, parts
 
 NODE_SILENCE = timedelta(seconds=15)
 MANY = 2_000  # rows read at a time
@@ -69,6 +69,9 @@ def _strays() -> Iterator[Diagnosis]:
 
 def _sweepable() -> Iterator[sweep.Finding]:
     yield from tidy.partial_uploads(dry_run=True)
+    yield from expiry.unqueued_transfers(dry_run=True)
+    yield from expiry.expired_transfers(dry_run=True)
+    yield from expiry.stray_fences(dry_run=True)
     yield from tidy.stray_spool(dry_run=True)
     for prefix in inventory.PREFIXES:
         yield from tidy.stray_files(prefix, dry_run=True)
@@ -165,7 +168,7 @@ def _idle(job_ids: list[UUID]) -> int:
 
 def _kept_size(job_id: UUID) -> int | None:
     try:
-        return disk.file_path(job_id).stat().st_size
+        return parts.size(job_id) if parts.pending(job_id) else disk.file_path(job_id).stat().st_size
     except FileNotFoundError:
         return None
 

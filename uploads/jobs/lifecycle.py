@@ -22,7 +22,7 @@ from uploads.jobs.identity import Worker
 from uploads.jobs.report import FailureReport
 from uploads.models import Artifact, Attempt, ErrorRecord, Outcome, State, UploadJob
 from uploads.models.job import PRIORITIES
-from uploads.storage import disk
+from uploads.storage import disk, parts
 from uploads.storage.durable import StorageUnavailable
 from uploads.telemetry import metrics
 from uploads.telemetry.logs import get_logger
@@ -205,7 +205,7 @@ def retry(job_id: UUID) -> None:
                 "wrong_state",
                 f"The job is {job.get_state_display()}; only failed and cancelled jobs are retried.",
             )
-        if not disk.file_path(job_id).is_file():
+        if not (disk.file_path(job_id).is_file() or parts.pending(job_id)):
             raise Refused("wrong_state", "The file of this job is not here any more. Send it again.")
         moved = UploadJob.objects.filter(pk=job_id, state=job.state).update(
             state=State.QUEUED, progress=0, note="", finished_at=None, budget_from=F("attempt"),
@@ -260,6 +260,7 @@ def _finish(job_id: UUID, attempt: int, outcome: Outcome, usage: Usage | Failure
 def _remove_bytes(job_id: UUID) -> None:
     try:
         disk.remove_job(job_id)
+        parts.drop(job_id)
     except StorageUnavailable as wrong:
         # The row is gone and stays so; the sweep finds files without one.
         log.error("storage.removal_failed", job=str(job_id), reason=str(wrong))

@@ -35,12 +35,13 @@ SILENT_NODES_AGE = timedelta(days=1)
 
 
 def partial_uploads(*, dry_run: bool = False) -> list[Finding]:
-    """Give up receiving jobs whose bytes have not grown for UPLOADS_PARTIAL_SECONDS.
+    """Give up receiving jobs whose bytes have not grown for UPLOADS_PARTIAL_SECONDS; resumable ones expire.
 
     Raises DatabaseError and StorageUnavailable.
     """
     limit = timedelta(seconds=settings.UPLOADS_PARTIAL_SECONDS)
-    old = UploadJob.objects.receiving().filter(created_at__lt=Now() - limit)
+    plain = UploadJob.objects.receiving().filter(transfer__isnull=True)
+    old = plain.filter(created_at__lt=Now() - limit)
     found = []
     for job_id in list(old.order_by("created_at").values_list("pk", flat=True)[:BATCH]):
         if _silence(job_id) < settings.UPLOADS_PARTIAL_SECONDS:

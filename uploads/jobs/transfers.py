@@ -55,9 +55,9 @@ class Upload:
         return self.receiving and self.transfer.whole and self.transfer.concat != Concat.PARTIAL
 
 
-def find(owner_id: int, job_id: UUID) -> Upload:
+def find(owner_id: int, job_id: UUID, *, expired: bool = False) -> Upload:
     """An owner's upload. Raises Refused: not_found where there never was one of theirs; gone where it has
-    expired, or was cancelled, removed or used as a part."""
+    expired (but with `expired`), or was cancelled, removed or used as a part."""
     job = UploadJob.objects.filter(pk=OuterRef("pk"))
     found = (
         Transfer.objects.filter(pk=job_id, owner_id=owner_id)
@@ -68,7 +68,7 @@ def find(owner_id: int, job_id: UUID) -> Upload:
         raise Refused("not_found", "There is no such upload.")
     if found.state is None or found.state == State.CANCELLED:
         raise Refused("gone")
-    if found.state == State.RECEIVING and found.expires_at <= found.now:
+    if found.state == State.RECEIVING and found.expires_at <= found.now and not expired:
         raise Refused("gone", "The upload has expired.")
     return Upload(found, State(found.state), found.size)
 
@@ -84,7 +84,7 @@ def open_transfer(
             UploadJob.objects.filter(pk=job_id).update(note=PART_NOTE)
         Transfer.objects.create(
             job_id=job_id, owner_id=owner_id, length=length, metadata=metadata,
-            concat=Concat.PARTIAL if partial else Concat.NONE, expires_at=_expiry(),
+            concat=Concat.PARTIAL if partial else Concat.NONE, expires_at=expiry(),
         )  # fmt: skip
     return job_id
 
@@ -212,7 +212,8 @@ def _drop_fence(job_id: UUID) -> None:
         log.warning("storage.removal_failed", job=str(job_id), reason=str(wrong))  # the sweep finds it
 
 
-def _expiry() -> datetime:
+def expiry() -> datetime:
+    """When an upload expires that has news now."""
     return clock.now() + timedelta(seconds=settings.UPLOADS_TUS_EXPIRY)
 
 

@@ -14,6 +14,7 @@ from uploads.jobs import lifecycle, queue, stopping
 from uploads.jobs.heartbeat import Heartbeat
 from uploads.jobs.identity import this_worker
 from uploads.jobs.report import AttemptFailed, FailureReport
+from uploads.jobs.wholeness import make_whole
 from uploads.processing.sandbox import Done, Failed, Sandbox, SandboxConfig, Stopped
 from uploads.storage import disk
 from uploads.storage.durable import StorageUnavailable
@@ -85,14 +86,14 @@ def _wake_again_if_early(job_id: UUID) -> None:
 
 def _attempt(job: UploadJob) -> bool:
     """Open the file in the sandbox and commit what comes of it; whether its artifacts are to stay."""
-    path = disk.file_path(job.pk)
-    if not path.is_file():
-        raise FileNotFoundError(str(path.name))
     artifacts = disk.open_attempt(job.pk, job.attempt)
     with Heartbeat(job.pk, job.attempt) as heartbeat:
-        outcome = sandbox().run(
-            path, job.filename, artifacts, on_progress=heartbeat.progress, stop_fd=heartbeat.stop_fd
-        )
+        outcome = None
+        if make_whole(job, lambda: bool(heartbeat.reason)):
+            outcome = sandbox().run(
+                disk.file_path(job.pk), job.filename, artifacts,
+                on_progress=heartbeat.progress, stop_fd=heartbeat.stop_fd,
+            )  # fmt: skip
     match outcome:
         case Done():
             if outcome.artifacts:
@@ -103,7 +104,7 @@ def _attempt(job: UploadJob) -> bool:
             return moved and bool(outcome.artifacts)
         case Failed():
             raise AttemptFailed(_report(job, outcome))
-        case Stopped():
+        case Stopped() | None:
             if heartbeat.reason == "stopping":
                 lifecycle.release(job.pk, job.attempt)
             log.info("attempt.stopped", reason=heartbeat.reason)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from uploads.storage import disk
+from uploads.storage import disk, fence
+from uploads.storage import parts as parts_of
 from uploads.storage.durable import storage_errors
 
 PREFIXES = tuple(f"{number:02x}" for number in range(256))
@@ -50,6 +51,16 @@ def derived(prefix: str, now: float) -> Iterator[Found]:
                 yield found
 
 
+def fences(now: float) -> Iterator[Found]:
+    """Fences of resumable uploads."""
+    yield from _jobs_in(fence.fences_directory(), now)
+
+
+def parts(now: float) -> Iterator[Found]:
+    """Directories with the parts of one job each."""
+    yield from _jobs_in(parts_of.parts_directory(), now)
+
+
 def strangers() -> Iterator[Path]:
     """Entries of our directories whose names we would not have given."""
     for root in (disk.files_directory(), disk.artifacts_directory()):
@@ -58,7 +69,8 @@ def strangers() -> Iterator[Path]:
                 yield Path(entry.path)
             else:
                 yield from _misnamed(Path(entry.path))
-    yield from _misnamed(disk.spool_directory())
+    for one in (disk.spool_directory(), fence.fences_directory(), parts_of.parts_directory()):
+        yield from _misnamed(one)
 
 
 def _misnamed(directory: Path) -> Iterator[Path]:

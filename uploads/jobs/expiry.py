@@ -1,0 +1,103 @@
+"""Resumable uploads without news: expired, or whole and never queued; and what they leave behind.
+
+Steps of the sweep, beside those of `tidy`. Raise DatabaseError and StorageUnavailable.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
+
+from uploads.codes import Refused
+from uploads.jobs import lifecycle, transfers
+from uploads.jobs.sweep import Finding
+from uploads.models import Concat, JobQuerySet, Transfer, UploadJob
+from uploads.storage import disk, fence, inventory, parts
+from uploads.storage.durable import storage_errors
+from uploads.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+BATCH = 500
+UNQUEUED_AFTER = timedelta(seconds=60)  # a request that finishes an upload takes much less
+STRAY_AGE = 3600.0  # seconds
+
+_RECEIVING = Exists(UploadJob.objects.receiving().filter(pk=OuterRef("pk")))
+
+
+def unqueued_transfers(*, dry_run: bool = False) -> list[Finding]:
+    """Queue uploads that are whole, and whose last request ended before it could do so."""
+    quiet = Now() + timedelta(seconds=settings.UPLOADS_TUS_EXPIRY) - UNQUEUED_AFTER
+    whole = Transfer.objects.filter(_RECEIVING, length=F("offset"), expires_at__lt=quiet)
+    found = []
+    for transfer in whole.exclude(concat=Concat.PARTIAL).order_by("expires_at")[:BATCH]:
+        if not dry_run and not _finish(transfer):
+            continue
+        found.append(Finding("a whole upload was never queued", "queued", transfer.pk))
+    return found
+
+
+def expired_transfers(*, dry_run: bool = False) -> list[Finding]:
+    """Give up resumable uploads past their time, with their bytes."""
+    late = Transfer.objects.filter(_RECEIVING, expires_at__lt=Now())
+    late = late.filter(Q(length__isnull=True) | ~Q(length=F("offset")) | Q(concat=Concat.PARTIAL))
+    found = []
+    for job_id in list(late.order_by("expires_at").values_list("pk", flat=True)[:BATCH]):
+        if not dry_run:
+            with transaction.atomic():
+                # Looked at again under a lock: its client may have come back this moment.
+                if not late.filter(pk=job_id).select_for_update().exists() or not lifecycle.abandon(job_id):
+                    continue
+            disk.remove_job(job_id)
+        found.append(Finding("a resumable upload has expired", "given up", job_id))
+    return found
+
+
+def old_transfers(*, dry_run: bool = False) -> list[Finding]:
+    """Forget uploads that have long ended: whoever comes back now is told that there is no such upload."""
+    ended = Now() - timedelta(seconds=settings.UPLOADS_TUS_EXPIRY)
+    keys = list(
+        Transfer.objects.filter(~_RECEIVING, expires_at__lt=ended).values_list("pk", flat=True)[:BATCH]
+    )
+    if keys and not dry_run:
+        Transfer.objects.filter(pk__in=keys).delete()
+    return [Finding(f"{len(keys)} resumable uploads ended long ago", "forgotten")] if keys else []
+
+
+def stray_fences(*, dry_run: bool = False) -> list[Finding]:
+    """Remove fences of uploads that are over, and parts whose whole has gone."""
+    now = time.time()
+    found = []
+    for job_id in _without(inventory.fences(now), UploadJob.objects.receiving()):
+        if not dry_run:
+            with storage_errors():
+                fence.remove(job_id)
+        found.append(Finding("a fence without an upload", "removed", job_id))
+    for job_id in _without(inventory.parts(now), UploadJob.objects.all()):
+        if not dry_run:
+            parts.drop(job_id)
+        found.append(Finding("parts without their whole", "removed", job_id))
+    return found
+
+
+def _finish(transfer: Transfer) -> bool:
+    try:
+        transfers.finish(transfers.find(transfer.owner_id, transfer.pk, expired=True))
+    except Refused as wrong:
+        log.info("transfer.not_queued", job=str(transfer.pk), reason=wrong.detail)
+        return False
+    return True
+
+
+def _without(found: Iterator[inventory.Found], jobs: JobQuerySet) -> list[UUID]:
+    """Those older than an hour whose job is not among `jobs`, at most BATCH."""
+    old = [one.job_id for one in found if one.age > STRAY_AGE][:BATCH]
+    there = set(jobs.filter(pk__in=old).values_list("pk", flat=True))
+    return [job_id for job_id in old if job_id not in there]
