@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -11,6 +12,7 @@ from multipart import (
     MultipartSegment,
     ParserLimitReached,
     PushMultipartParser,
+    parse_options_header,
 )
 
 from uploads.codes import Refused
@@ -21,6 +23,7 @@ from uploads.jobs import lifecycle
 
 FIELD = "file"
 TOKEN_FIELD = "csrfmiddlewaretoken"  # noqa: S105 - the name of a field
+_ANY = "latin-1"
 _LONGEST_FIELD = 4_096
 _MOST_FIELDS = 20
 
@@ -39,7 +42,8 @@ class Form:
     def read(self, boundary: str) -> None:
         """Read the form to its end. Raises Refused."""
         try:
-            with PushMultipartParser(boundary, self.length, strict=False) as parser:
+            # Latin-1 decodes any byte, so that no name fails; `_sent_name` looks again.
+            with PushMultipartParser(boundary, self.length, header_charset=_ANY, strict=False) as parser:
                 for piece in body.chunks(self.request, self.length, settings.UPLOADS_MAX_REQUEST):
                     self.came += len(piece)
                     self._take(parser.parse(piece))
@@ -51,6 +55,7 @@ class Form:
     part: MultipartSegment | None = None
     arrival: Arrival | None = None
     field = b""
+    perhaps_empty = False
 
     def _take(self, events: Iterator[MultipartSegment | bytearray | None]) -> None:
         for event in events:
@@ -62,7 +67,7 @@ class Form:
                 self._end()
 
     def _begin(self, part: MultipartSegment) -> None:
-        self.part, self.arrival, self.field = part, None, b""
+        self.part, self.arrival, self.field, self.perhaps_empty = part, None, b"", False
         if part.filename is None and part.name != FIELD:
             self.fields += 1
             if self.fields > _MOST_FIELDS:
@@ -72,19 +77,22 @@ class Form:
             raise Refused("csrf_failed", "The form's token must come before its files.")
         if part.name != FIELD:
             raise Refused("invalid_request", f'Send files in a field named "{FIELD}".')
-        if (
-            part.filename == ""
-            and not self.files.arrivals
-            and part.content_type == "application/octet-stream"
-        ):
-            return  # what a browser sends for a file field that was left empty
+        if part.filename == "" and part.content_type == "application/octet-stream":
+            self.perhaps_empty = True  # what a browser sends for a file field that was left empty
+            return
+        self._begin_file(part)
+
+    def _begin_file(self, part: MultipartSegment) -> None:
         if len(self.files.arrivals) >= settings.UPLOADS_MAX_FILES:
             raise Refused("too_large", f"One request may bring {settings.UPLOADS_MAX_FILES} files.")
         self.arrival = self.files.begin(
-            safe_filename(part.filename or ""), part.content_type or "", self.length, row=False
+            safe_filename(_sent_name(part)), part.content_type or "", self.length, row=False
         )
 
     def _data(self, data: bytearray) -> None:
+        if self.perhaps_empty and self.part is not None and data:
+            self.perhaps_empty = False
+            self._begin_file(self.part)  # a file after all, only without a name
         if self.arrival is None:
             self.field += data
             if len(self.field) > _LONGEST_FIELD:
@@ -118,3 +126,21 @@ class Form:
         arrival.opened = True
         self.room.reserved_by_row()
         connections.let_go()
+
+
+def _sent_name(part: MultipartSegment) -> str:
+    """The file name of a part, "" where it has none.
+
+    Browsers send UTF-8 as it is (RFC 7578, section 5.1), other programs `filename*=UTF-8''…` (RFC 8187),
+    old ones what their system writes: bytes that are no UTF-8 stand for Latin-1 then.
+    """
+    disposition = next(value for name, value in part.headerlist if name == "Content-Disposition")
+    extended = parse_options_header(disposition)[1].get("filename*", "")
+    charset, _language, quoted = extended.split("'", 2) if extended.count("'") >= 2 else ("", "", "")
+    if charset.lower() in {"utf-8", "iso-8859-1"} and quoted:
+        return unquote(quoted, charset, "replace")
+    name = part.filename or ""
+    try:
+        return name.encode(_ANY).decode()
+    except UnicodeDecodeError:
+        return name

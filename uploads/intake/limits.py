@@ -44,6 +44,8 @@ def announced(request: HttpRequest, largest: int) -> Announced:
     headers = request.headers
     if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
         raise Refused("unsupported_encoding")
+    if "Content-Range" in headers:  # RFC 9110, section 14.5: a part must not pass for the whole file
+        raise Refused("invalid_request", "Send the whole file: Content-Range is not taken here.")
     digest = _digest(headers.get("Content-Digest", ""))
     given = headers.get("Content-Length", "")
     if "Transfer-Encoding" in headers or not given:
@@ -60,11 +62,11 @@ def announced(request: HttpRequest, largest: int) -> Announced:
 
 
 def _digest(header: str) -> str:
-    found = _SHA256.search(header)
-    if found is None:
+    found = _SHA256.findall(header)
+    if not found:
         return ""
     try:
-        raw = base64.b64decode(found[1], validate=True)
+        raw = base64.b64decode(found[-1], validate=True)  # of a key that comes twice the last counts
     except binascii.Error as wrong:
         raise Refused("invalid_request", "The sha-256 of Content-Digest is not base64.") from wrong
     if len(raw) != 32:

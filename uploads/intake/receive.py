@@ -12,10 +12,11 @@ from django.http import HttpRequest
 from multipart import parse_options_header
 
 from uploads.codes import Refused
-from uploads.intake import body, limits
-from uploads.intake.delivery import delivery
+from uploads.intake import body, connections, limits
+from uploads.intake.delivery import Arrival, delivery
 from uploads.intake.forms import FIELD, Form
 from uploads.intake.names import safe_filename
+from uploads.jobs import capacity
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -27,7 +28,7 @@ def receive_raw(request: HttpRequest, user: User, filename: str) -> UploadJob:
     """Take the request's body as one file. Raises Refused; see `limits` and `body` for when."""
     largest = settings.UPLOADS_MAX_SIZE
     said = limits.announced(request, largest)
-    size = limits.SMALL if said.length is None else said.length
+    size = min(limits.SMALL, largest) if said.length is None else said.length
     name, content_type = safe_filename(filename), request.headers.get("Content-Type", "")
     with limits.room_for_body(user.pk, size) as room, delivery(user.pk) as files:
         row = said.length is None or size > limits.SMALL
@@ -35,10 +36,21 @@ def receive_raw(request: HttpRequest, user: User, filename: str) -> UploadJob:
         if row:
             room.reserved_by_row()
         for piece in body.chunks(request, said.length, largest):
+            if arrival.incoming.size + len(piece) > size:
+                size = _enlarge(arrival, user.pk, size + max(limits.SMALL, size // 8))
             arrival.incoming.write(piece)
         if said.sha256 and said.sha256 != arrival.incoming.sha256:
             raise Refused("digest_mismatch")
         return files.accept("put")[0]
+
+
+def _enlarge(arrival: Arrival, owner_id: int, size: int) -> int:
+    """Reserve `size` bytes, but no more than are ever accepted, for a body that tells no length."""
+    size = min(size, settings.UPLOADS_MAX_SIZE)
+    capacity.enlarge(arrival.job_id, owner_id, size)
+    limits.check_disk(0, afresh=True)
+    connections.let_go()
+    return size
 
 
 def receive_multipart(request: HttpRequest, user: User, *, form_token: bool = False) -> list[UploadJob]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from uploads.codes import Refused
 from uploads.models import UploadJob
@@ -67,6 +68,20 @@ def check(owner_id: int, files: int, size: int) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         load = _load(owner_id)
     _decide(owner_id, files, size, load)
+
+
+def enlarge(job_id: UUID, owner_id: int, size: int) -> None:
+    """Let an upload of unknown length reserve `size` bytes in all. Raises Refused.
+
+    No job is added, so that only bytes count.
+    """
+    with transaction.atomic():
+        row = UploadJob.objects.receiving().filter(pk=job_id)
+        before = row.values_list("size", flat=True).first()
+        if before is None:
+            raise Refused("wrong_state", "The upload was cancelled meanwhile.")
+        check(owner_id, 0, size - before)
+        row.update(size=size)
 
 
 def _decide(owner_id: int, files: int, size: int, load: _Load) -> _Load:
