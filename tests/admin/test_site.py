@@ -19,7 +19,7 @@ def test_only_our_own_models_are_on_the_site() -> None:
 
     assert labels == {
         "auth.User", "auth.Group",
-        "uploads.UploadJob", "uploads.ErrorRecord", "uploads.ApiToken", "uploads.Node",
+        "uploads.UploadJob", "uploads.ErrorRecord", "uploads.ApiToken", "uploads.Node", "uploads.Pause",
     }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from tests.api.conftest import body, by_session, by_token, problem_of
 from tests.factories import make_artifact, make_error, make_job, make_operator
 from uploads.api.api import api
-from uploads.models import ErrorRecord, UploadJob
+from uploads.models import ErrorRecord, Pause, UploadJob
 from uploads.storage import disk
 
 
@@ -51,6 +51,9 @@ TABLE = [
     Route("POST", "/api/errors/{error_id}/retry", 403, 403, 200, 401, state="failed"),
     Route("POST", "/api/errors/{error_id}/resolve", 403, 403, 200, 401),
     Route("POST", "/api/errors/{error_id}/reopen", 403, 403, 200, 401, resolved=True),
+    Route("GET", "/api/pauses", 403, 403, 200, 401),
+    Route("POST", "/api/pauses", 403, 403, 201, 401),
+    Route("DELETE", "/api/pauses/{pause_id}", 403, 403, 204, 401),
     Route("GET", "/api/docs", 200, 200, 200, 200),
     Route("GET", "/api/openapi.json", 200, 200, 200, 200),
     Route("GET", "/healthz", 200, 200, 200, 200),
@@ -62,11 +65,16 @@ CODES = {401: "not_signed_in", 403: "not_allowed", 404: "not_found"}
 
 
 def ask(client: Client, route: Route, job: UploadJob, error: ErrorRecord) -> HttpResponse:
-    path = route.path.format(job_id=job.pk, error_id=error.pk, name="thumbnail.webp", filename="a.txt")
+    pause = Pause.objects.get_or_create(kind="pdf")[0]
+    path = route.path.format(
+        job_id=job.pk, error_id=error.pk, pause_id=pause.pk, name="thumbnail.webp", filename="a.txt"
+    )
     if route.method == "PUT":
         return client.put(path, b"bytes", content_type="application/octet-stream")
     if path == "/api/uploads":
         return client.post(path, {"file": SimpleUploadedFile("a.txt", b"bytes")})
+    if path == "/api/pauses" and route.method == "POST":
+        return client.post(path, {"kind": "image"}, content_type="application/json")
     if path.endswith("/resolve"):
         return client.post(path, {"note": "seen"}, content_type="application/json")
     response = client.generic(route.method, path)

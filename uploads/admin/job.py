@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
 from django.contrib.admin.models import DELETION
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, Prefetch
@@ -20,6 +22,7 @@ from uploads.admin.site import site
 from uploads.codes import Refused
 from uploads.jobs import lifecycle
 from uploads.models import ACTIVE, ErrorRecord, State, UploadJob
+from uploads.models.job import PRIORITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +30,16 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
+
+
+class PriorityForm(ActionForm):
+    """The bar of actions, with a priority for the one that sets it."""
+
+    priority = forms.TypedChoiceField(
+        label=_("Priority:"),
+        required=False,
+        choices=[("", "-"), *((number, str(number)) for number in reversed(PRIORITIES))],
+    )
 
 
 @admin.register(UploadJob, site=site)
@@ -49,13 +62,14 @@ class JobAdmin(HistoryAdmin[UploadJob]):
     sortable_by = ("created_at",)  # the one order with an index
     search_fields = ("filename",)  # shows the box; what it finds is get_search_results
     search_help_text = _("Part of a file name, a SHA-256 or its beginning, a job's id, or a user name.")
-    actions = ("retry", "cancel", "delete_selected")
+    action_form = PriorityForm
+    actions = ("retry", "cancel", "prioritise", "delete_selected")
     buttons = ("retry", "cancel")
     change_form_template = "admin/uploads/job.html"
     fieldsets = (
         (None, {"fields": (
             "file", ("state_told", "owner_link"), ("size_told", "download"),
-            ("content_type", "declared_type"), ("kind", "contradiction"), "digest", "id",
+            ("content_type", "declared_type"), ("kind", "contradiction"), "priority", "digest", "id",
         )}),
         (_("Times"), {"fields": (
             (words.when("created_at", _("created")), words.when("queued_at", _("queued"))),
@@ -152,6 +166,25 @@ class JobAdmin(HistoryAdmin[UploadJob]):
 
         rows, skipped = acts.in_states(queryset, ACTIVE)
         acts.tell(request, self, acts.on_each(rows, act, skipped=skipped), gettext("cancelled"))
+
+    def has_prioritise_permission(self, request: HttpRequest) -> bool:
+        return self._may(request, "prioritise")
+
+    @admin.action(description=_("Set the priority of the selected jobs"), permissions=["prioritise"])
+    def prioritise(self, request: HttpRequest, queryset: QuerySet[UploadJob]) -> None:
+        chosen = request.POST.get("priority", "")
+        if chosen not in map(str, PRIORITIES):
+            self.message_user(request, gettext("Choose a priority from 0 to 9."), messages.ERROR)
+            return
+        priority = int(chosen)
+
+        def act(job: UploadJob) -> None:
+            lifecycle.prioritise(job.pk, priority)
+            acts.note(request, job, f"Priority set to {priority}.")
+
+        rows, skipped = acts.in_states(queryset, ACTIVE)
+        done = gettext("given priority %d") % priority
+        acts.tell(request, self, acts.on_each(rows, act, skipped=skipped), done)
 
     @admin.action(description=_("Delete the selected jobs"), permissions=["delete"])
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[UploadJob]) -> HttpResponse | None:

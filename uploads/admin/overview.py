@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from uploads.admin import words
 from uploads.admin.base import COUNT_AT_MOST, AtLeast
 from uploads.codes import FAILURE_CODES
-from uploads.models import ErrorRecord, Node, State, UploadJob
+from uploads.models import ErrorRecord, Node, Pause, State, UploadJob
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -25,7 +25,7 @@ _SHOWN_NODES = 20
 
 
 def figures(user: User | AnonymousUser) -> dict[str, Any]:
-    """What this user may see of: `states`, `oldest` due job and its `waiting` time, `errors`, `nodes`."""
+    """What this user may see of: `states`, `oldest` due job and its `waiting` time, `errors`, `pauses`, `nodes`."""
     now = timezone.now()
     shown: dict[str, Any] = {}
     if user.has_perm("uploads.view_uploadjob"):
@@ -36,6 +36,8 @@ def figures(user: User | AnonymousUser) -> dict[str, Any]:
         shown["errors"] = _errors(now - timedelta(days=1))
         shown["open_errors"] = _bounded(ErrorRecord.objects.filter(resolved_at__isnull=True))
         shown["errors_url"] = reverse("admin:uploads_errorrecord_changelist")
+    if user.has_perm("uploads.view_pause"):
+        shown["pauses"] = list(Pause.objects.select_related("by"))
     if user.has_perm("uploads.view_node"):
         nodes = [(node, life_of(node)) for node in _nodes()]
         shown["nodes"] = [{"row": node, "life": life} for node, life in nodes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uploads.api import errors, files, jobs, problems, uploads
+from uploads.api import errors, files, jobs, pauses, problems, uploads
 from uploads.api.auth import Bearer, Session
 from uploads.api.describe import DescribedAPI
 
@@ -27,3 +27,4 @@ api.add_router("/uploads", uploads.router)
 api.add_router("/jobs", jobs.router)
 api.add_router("/jobs", files.router)
 api.add_router("/errors", errors.router)
+api.add_router("/pauses", pauses.router)

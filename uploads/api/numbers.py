@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from uploads.api.health import live_nodes
 from uploads.jobs import queue
-from uploads.models import ErrorRecord, State, UploadJob
+from uploads.models import ErrorRecord, Pause, State, UploadJob
 from uploads.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -61,6 +61,10 @@ def _gauges() -> Iterator[Metric]:
     yield _gauge("wharfinger_queue_due_jobs", "Queued jobs that may start now.", due["count"])
     yield _gauge("wharfinger_queue_oldest_seconds", "For how long the oldest due job has waited.", age)
     yield _gauge("wharfinger_errors_open", "Error records that nobody has resolved.", still_open)
+    paused = GaugeMetricFamily("wharfinger_paused", 'Pauses of starts; kind "" is all.', labels=["kind"])
+    for kind in Pause.objects.values_list("kind", flat=True):
+        paused.add_metric([kind], 1)
+    yield paused
     yield _gauge("wharfinger_nodes_live", "Clusters with a heartbeat.", live_nodes())
 
 

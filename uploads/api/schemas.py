@@ -10,7 +10,7 @@ from ninja import Schema
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from uploads.codes import FAILURE_CODES
-from uploads.models import ErrorRecord, State, UploadJob
+from uploads.models import ErrorRecord, Pause, State, UploadJob
 
 # Kept as a closed list in the description, though it is plain text in the row.
 StateName = Annotated[str, Field(json_schema_extra={"enum": list(State.values)})]
@@ -255,3 +255,33 @@ class Resolution(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     note: Annotated[str, Field(max_length=5_000, pattern=NO_NUL)] = ""
+
+
+class PauseOut(Schema):
+    """Starts that an operator has paused."""
+
+    id: int
+    kind: str = Field(description="Empty: all kinds.")
+    note: str
+    since: datetime
+    by: str | None
+
+    @classmethod
+    def of(cls, pause: Pause) -> PauseOut:
+        by = pause.by.get_username() if pause.by else None
+        return cls(id=pause.pk, kind=pause.kind, note=pause.note, since=pause.since, by=by)
+
+
+class PauseList(Schema):
+    """All pauses there are."""
+
+    items: list[PauseOut]
+
+
+class NewPause(BaseModel):
+    """What to pause, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Annotated[str, Field(max_length=40, pattern=NO_NUL, description="Empty: all kinds.")] = ""
+    note: Annotated[str, Field(max_length=300, pattern=NO_NUL)] = ""

@@ -16,6 +16,7 @@ from django.db import transaction
 from uploads.codes import Refused
 from uploads.jobs import capacity, clock, queue
 from uploads.models import State, UploadJob
+from uploads.processing.guess import guess_kind
 from uploads.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -111,12 +112,14 @@ def _write(request: _Request) -> list[UploadJob]:
     queued = {"state": State.QUEUED, "queued_at": now, "run_after": now, "woken_at": now}
     for file in opened:
         rows = UploadJob.objects.receiving().filter(pk=file.job_id)
-        if not rows.update(size=file.size, sha256=file.sha256, **queued):
+        kind = guess_kind(file.filename, file.declared_type)
+        if not rows.update(size=file.size, sha256=file.sha256, kind=kind, progress=0, **queued):
             raise Refused("wrong_state", "The upload was cancelled meanwhile.")
     jobs = {
         file.job_id: UploadJob(
             id=file.job_id, owner_id=request.owner_id, filename=file.filename,
-            declared_type=file.declared_type, size=file.size, sha256=file.sha256, created_at=now, **queued,
+            declared_type=file.declared_type, kind=guess_kind(file.filename, file.declared_type),
+            size=file.size, sha256=file.sha256, created_at=now, **queued,
         )
         for file in fresh
     }  # fmt: skip

@@ -19,7 +19,7 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 from redis.exceptions import RedisError
 
-from uploads.jobs import messages
+from uploads.jobs import messages, wakeup
 from uploads.jobs.broker import HOOK, TASK, QuickBroker, read
 from uploads.models import JobQuerySet, Message
 from uploads.models.job import PRIORITIES
@@ -80,6 +80,12 @@ def wake_missing(rows: JobQuerySet) -> int:
     for start in range(0, len(asleep), MANY):
         wake_all(asleep[start : start + MANY])
     return len(asleep)
+
+
+def ring() -> None:
+    """Let the cluster look at its queue now: what holds it back may have gone."""
+    if in_database():
+        wakeup.ring()
 
 
 def prioritise(job_id: UUID) -> None:

@@ -1,0 +1,389 @@
+"""The quick queue: who is taken when, by whom, and what no message can break."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from django.conf import settings as configured
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
+from django_q import core_signing
+from django_q.brokers.redis_broker import Redis
+from django_q.conf import Conf
+from django_q.models import OrmQ
+from django_q.signing import PickleSerializer, SignedPackage
+from django_q.tasks import async_task
+
+from tests.factories import make_job
+from uploads.jobs import broker as broker_module
+from uploads.jobs import messages, queue, wakeup
+from uploads.jobs.broker import TASK, QuickBroker
+from uploads.models import Message, Pause, UploadJob
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
+
+ROOT = Path(__file__).resolve().parents[2]
+POSTGRESQL = "postgres://postgres@127.0.0.1:5432"
+
+
+@pytest.fixture(autouse=True)
+def no_messages(db: None) -> None:
+    Message.objects.all().delete()
+
+
+@pytest.fixture
+def pusher() -> Iterator[QuickBroker]:
+    """The broker as a pusher holds it."""
+    broker = QuickBroker(Conf.CLUSTER_NAME)
+    broker.dequeue()
+    yield broker
+    if broker._ear:
+        broker._ear.close()
+
+
+def taken(broker: QuickBroker, seconds: float = 2.0) -> list[dict[str, Any]]:
+    """What a pusher gets first within so many seconds."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := broker.dequeue():
+            return [SignedPackage.loads(package) for _ack, package in found]
+    return []
+
+
+def job_ids(tasks: list[dict[str, Any]]) -> list[UUID]:
+    return [UUID(task["args"][0]) for task in tasks]
+
+
+def drained(broker: QuickBroker) -> list[UUID]:
+    found: list[UUID] = []
+    while some := taken(broker, 0.3):
+        found += job_ids(some)
+    return found
+
+
+def signed(task: object, key: str | None = None) -> str:
+    return str(
+        core_signing.dumps(
+            task, key=key or configured.SECRET_KEY, salt=Conf.PREFIX, serializer=PickleSerializer
+        )
+    )
+
+
+def a_task(**fields: Any) -> dict[str, Any]:
+    task = {"id": uuid4().hex, "name": "theirs", "func": "math.floor", "args": (1.5,), "kwargs": {}}
+    return task | {"started": timezone.now()} | fields
+
+
+def in_thread(act: Callable[[], object]) -> threading.Thread:
+    def run() -> None:
+        try:
+            act()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+class TestOrder:
+    def test_the_most_urgent_go_first_and_among_equals_who_has_waited_longest(
+        self, pusher: QuickBroker
+    ) -> None:
+        now = timezone.now()
+        jobs = {
+            name: make_job(priority=priority).pk
+            for name, priority in (("late", 5), ("urgent", 9), ("early", 5), ("idle", 0))
+        }
+        queue.wake_all(list(jobs.values()))
+        for name, minutes in (("late", 1), ("urgent", 2), ("early", 3), ("idle", 4)):
+            Message.objects.filter(job=jobs[name]).update(due=now - timedelta(minutes=minutes))
+        assert drained(pusher) == [jobs[name] for name in ("urgent", "early", "late", "idle")]
+
+    def test_an_operator_lets_a_waiting_job_go_before_others(self, pusher: QuickBroker) -> None:
+        from uploads.jobs import lifecycle
+
+        first, second = make_job(), make_job()
+        queue.wake_all([first.pk, second.pk])
+        lifecycle.prioritise(second.pk, 9)
+        assert drained(pusher) == [second.pk, first.pk]
+
+    def test_urgent_jobs_that_are_not_due_hold_nobody_up(self, pusher: QuickBroker) -> None:
+        later, now = make_job(priority=9), make_job(priority=1)
+        queue.wake(later.pk, 60)
+        queue.wake(now.pk)
+        assert drained(pusher) == [now.pk]
+
+    def test_looking_reads_an_index_and_no_more_than_a_few_rows_of_it(self) -> None:
+        with connection.cursor() as cursor:
+            explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
+            if connection.vendor == "postgresql":
+                cursor.execute("SET enable_seqscan = off")
+            until = messages._SQL[connection.vendor]["until"]
+            cursor.execute(explain + messages._LOOK.format(until=until), ["wharfinger"])
+            plan = str(cursor.fetchall())
+        assert "message_next" in plan
+        assert "TEMP B-TREE" not in plan
+        assert "Sort" not in plan
+
+
+class TestTaking:
+    def test_a_message_is_taken_once_by_however_many_takers(self) -> None:
+        ids = [make_job().pk for _ in range(120)]
+        queue.wake_all(ids)
+        found: list[UUID] = []
+        lock = threading.Lock()
+
+        def take_all() -> None:
+            empty = 0
+            while empty < 3:
+                some, _wait = messages.take(Conf.CLUSTER_NAME, 7)
+                empty = 0 if some else empty + 1
+                with lock:
+                    found.extend(one.job for one in some if one.job)
+
+        for thread in [in_thread(take_all) for _ in range(3)]:
+            thread.join()
+        assert sorted(found) == sorted(ids)
+        assert not Message.objects.exists()
+
+    def test_nothing_is_left_to_acknowledge(self, pusher: QuickBroker) -> None:
+        queue.wake(make_job().pk)
+        assert taken(pusher)
+        assert queue.depth() == 0
+
+    def test_a_job_without_a_row_has_no_message(self) -> None:
+        queue.wake(uuid4())
+        assert not Message.objects.exists()
+
+    def test_a_rollback_takes_the_message_along(self) -> None:
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            queue.wake(make_job().pk)
+            raise ZeroDivisionError
+        assert not Message.objects.exists()
+
+    def test_a_team_may_queue_tasks_of_its_own(self, pusher: QuickBroker) -> None:
+        async_task("math.floor", 2.5, broker=pusher)
+        (task,) = taken(pusher)
+        assert (task["func"], task["args"]) == ("math.floor", (2.5,))
+
+    def test_queues_of_other_names_are_left_alone(self, pusher: QuickBroker) -> None:
+        messages.put_jobs("another", [make_job().pk])
+        assert taken(pusher, 0.3) == []
+
+    def test_a_database_that_is_away_does_not_end_the_pusher(
+        self, pusher: QuickBroker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(*_args: object) -> object:
+            raise OperationalError("the server closed the connection")
+
+        job = make_job()
+        queue.wake(job.pk)
+        with monkeypatch.context() as patch:
+            patch.setattr(messages, "take", away)
+            patch.setattr(broker_module, "AWAY_SECONDS", 0.01)
+            assert taken(pusher, 0.1) == []
+        assert job_ids(taken(pusher)) == [job.pk]
+
+
+class TestTime:
+    def test_a_delayed_message_comes_at_its_time(self, pusher: QuickBroker) -> None:
+        job = make_job()
+        began = time.monotonic()
+        queue.wake(job.pk, 0.6)
+        assert job_ids(taken(pusher)) == [job.pk]
+        assert 0.6 <= time.monotonic() - began < 0.9
+
+    def test_the_wait_ends_when_a_message_is_committed_not_at_the_next_look(
+        self, pusher: QuickBroker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(broker_module, "LOOK_SECONDS", 60.0)
+        assert taken(pusher, 0.3) == []
+        job = make_job()
+        committed = threading.Event()
+        got: list[tuple[list[UUID], bool]] = []
+        thread = in_thread(lambda: got.append((job_ids(taken(pusher, 5)), committed.is_set())))
+        with transaction.atomic():
+            queue.wake(job.pk)
+            thread.join(0.3)
+            assert not got
+            committed.set()
+        began = time.monotonic()
+        thread.join(5)
+        assert got == [([job.pk], True)]
+        assert time.monotonic() - began < 0.5
+
+    def test_without_a_bell_it_looks_by_itself(
+        self, pusher: QuickBroker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(wakeup, "ring", lambda: None)
+        job = make_job()
+        queue.wake(job.pk)
+        assert job_ids(taken(pusher)) == [job.pk]
+
+    def test_an_idle_pusher_sees_a_stop_within_half_a_second(self, pusher: QuickBroker) -> None:
+        for _ in range(6):
+            began = time.monotonic()
+            assert pusher.dequeue() is None
+            assert time.monotonic() - began < 0.5
+
+
+class TestGarbage:
+    def test_messages_that_nobody_can_read_or_run_harm_no_other(self, pusher: QuickBroker) -> None:
+        class Gone:
+            """Pickles as a function of a module that is not there any more."""
+
+            @staticmethod
+            def dumps(_task: object) -> bytes:
+                return b"cgone_module\ngone_function\n."
+
+        job = make_job()
+        gone = core_signing.dumps(None, key=configured.SECRET_KEY, salt=Conf.PREFIX, serializer=Gone)
+        for payload in (
+            "garbage", "a:b:c", "\u2603", gone, signed("no task"), signed({"func": "math.floor"}),
+            signed(a_task(func="gone.module.function")), signed(a_task(func="math.gone")),
+            signed(a_task(func="tests.jobs.broken_import.work")), signed(a_task(), key="not ours"),
+            signed(a_task(), key=configured.SECRET_KEY)[:-1] + "?",
+        ):  # fmt: skip
+            messages.put_payload(Conf.CLUSTER_NAME, payload)
+        queue.wake(job.pk)
+        messages.put_payload(Conf.CLUSTER_NAME, signed(a_task(name="good")))
+        names = []
+        while some := taken(pusher, 0.3):
+            names += [task["name"] for task in some]
+        assert names == [str(job.pk), "good"]
+        assert not Message.objects.exists()
+
+    def test_a_new_key_loses_no_job_and_with_a_fallback_no_task(
+        self, pusher: QuickBroker, settings: Any
+    ) -> None:
+        job = make_job()
+        queue.wake(job.pk)
+        messages.put_payload(Conf.CLUSTER_NAME, signed(a_task(), key="the key of yesterday"))
+        messages.put_payload(Conf.CLUSTER_NAME, signed(a_task(), key="the key of the year before"))
+        settings.SECRET_KEY_FALLBACKS = ["another", "the key of yesterday"]
+        names = []
+        while some := taken(pusher, 0.3):  # loaded with the present key alone, as django-q2 does
+            names += [task["name"] for task in some]
+        assert names == [str(job.pk), "theirs"]
+
+    def test_messages_of_the_last_version_are_taken_over(self, pusher: QuickBroker) -> None:
+        job = make_job()
+        old = a_task(func=TASK, args=(str(job.pk),), name=str(job.pk))
+        for payload in (signed(old), signed(a_task()), "garbage", ""):
+            OrmQ.objects.create(key=Conf.CLUSTER_NAME, payload=payload, lock=timezone.now())
+        assert queue.adopt() == 4
+        assert not OrmQ.objects.exists()
+        names = []
+        while some := taken(pusher, 0.3):
+            names += [task["name"] for task in some]
+        assert names == [str(job.pk), "theirs"]
+        assert queue.adopt() == 0
+
+
+class TestBells:
+    def test_what_a_killed_pusher_leaves_behind_is_removed(self) -> None:
+        if connection.vendor != "sqlite":
+            pytest.skip("sockets are SQLite's")
+        child = subprocess.Popen(
+            [
+                sys.executable, "-c",
+                "import django, time; django.setup()\n"
+                "from uploads.jobs import wakeup\n"
+                "ear = wakeup.SocketEar(); print('listening', flush=True); time.sleep(60)",
+            ],
+            env=os.environ | {"DJANGO_SETTINGS_MODULE": "project.settings", "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"listening\n"
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        left = list(wakeup._folder().glob(f"{child.pid}.*"))
+        assert left
+        queue.wake(make_job().pk)
+        assert not any(path.exists() for path in left)
+
+    def test_a_deep_data_directory_is_no_hindrance(self, settings: Any, tmp_path: Path) -> None:
+        settings.DATA_DIR = tmp_path / ("d" * 100) / ("e" * 100)
+        settings.DATA_DIR.mkdir(parents=True)
+        ear = wakeup.SocketEar()
+        wakeup._ring_sockets()
+        assert ear.wait(1)
+        assert not ear.wait(0)
+        ear.close()
+        assert list(wakeup._folder().iterdir()) == []
+
+    def test_a_flood_of_bells_blocks_nobody(self, settings: Any, tmp_path: Path) -> None:
+        settings.DATA_DIR = tmp_path
+        ear = wakeup.SocketEar()
+        for _ in range(1000):
+            wakeup._ring_sockets()
+        assert ear.wait(0)
+        ear.close()
+
+
+class TestRedisThatIsDown:
+    def test_it_costs_a_wake_up_and_no_upload_and_is_not_asked_again_at_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = []
+
+        class Down(Redis):
+            def enqueue(self, task: str) -> object:
+                asked.append(task)
+                return super().enqueue(task)
+
+        monkeypatch.setattr(Conf, "REDIS", "redis://127.0.0.1:1/0?socket_connect_timeout=0.2")
+        down = Down("wharfinger")
+        monkeypatch.setattr(queue, "_broker", lambda: down)
+        monkeypatch.setattr(queue, "_away_until", 0.0)
+        began = time.monotonic()
+        for _ in range(5):
+            with transaction.atomic():
+                queue.wake(make_job().pk)
+        assert UploadJob.objects.count() == 5
+        assert len(asked) == 1
+        assert time.monotonic() - began < 5
+
+
+class TestPause:
+    def test_while_all_is_paused_messages_wait(self, pusher: QuickBroker) -> None:
+        pause = Pause.objects.create(kind="")
+        job = make_job()
+        queue.wake(job.pk)
+        assert taken(pusher, 0.4) == []
+        pause.delete()
+        assert job_ids(taken(pusher)) == [job.pk]
+
+
+def test_all_of_this_holds_on_postgresql_too() -> None:
+    """This file and its neighbours once more, in a database of their own, where a server listens here."""
+    if connection.vendor == "postgresql":
+        pytest.skip("this is PostgreSQL")
+    try:
+        psycopg.connect(f"{POSTGRESQL}/postgres", connect_timeout=2).close()
+    except psycopg.OperationalError as wrong:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no PostgreSQL at 127.0.0.1:5432: {wrong}")
+    name = f"wharfinger_queue_{uuid4().hex[:12]}"  # tests make a database test_<name>, and drop it
+    files = [f"tests/jobs/test_{what}.py" for what in ("broker", "pausing", "lifecycle", "sweep")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],
+        cwd=ROOT, env=os.environ | {"DATABASE_URL": f"{POSTGRESQL}/{name}"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
