@@ -63,6 +63,7 @@ class Keeper:
         if self._is_due("slice", SLICE_SECONDS):
             self._try(self._slice)
         if self._is_due("spool", SPOOL_SECONDS):
+            self._try(self._adopt)
             self._try(self._spool)
         if self._is_due("records", RECORDS_SECONDS):
             self._try(self._records)
@@ -92,6 +93,10 @@ class Keeper:
     def _leases(self) -> None:
         _tell(sweep.expired_leases())
         _tell(sweep.passed_deadlines())
+
+    def _adopt(self) -> None:
+        if adopted := queue.adopt():
+            log.warning("queue.adopted", messages=adopted)
 
     def _slice(self) -> None:
         prefix = next(self._prefixes)
