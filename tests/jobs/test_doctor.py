@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from io import StringIO
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,7 +14,7 @@ from django.utils import timezone
 from tests.factories import make_artifact, make_attempt, make_failed_job, make_job, make_node
 from tests.jobs.test_tidy import aged, artifacts
 from uploads.jobs import doctor, lifecycle, queue
-from uploads.models import Outcome, State, UploadJob
+from uploads.models import Node, Outcome, Pause, State, UploadJob
 from uploads.storage import disk
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
@@ -154,6 +155,23 @@ class TestJobsAndQueue:
         assert said() == [
             f"Job {asleep.pk} is due and no message wakes it; to be woken by the sweep, within seconds."
         ]
+
+    @pytest.mark.usefixtures("alive")
+    def test_behind_a_long_queue_a_job_without_a_message_may_be_in_a_clusters_hands(
+        self, settings: Any
+    ) -> None:
+        settings.WORKERS = 1
+        make_job(data=b"x", run_after=LONG_AGO, woken_at=LONG_AGO)
+        for _ in range(4):
+            queue.wake(make_job(data=b"x", run_after=LONG_AGO, woken_at=LONG_AGO).pk)
+        assert said() == []
+
+    @pytest.mark.usefixtures("alive")
+    def test_paused_jobs_wait_for_no_cluster_and_no_message(self) -> None:
+        make_job(data=b"x", run_after=LONG_AGO, woken_at=LONG_AGO)
+        Pause.objects.create(kind="")
+        Node.objects.all().delete()
+        assert said() == []
 
     @pytest.mark.usefixtures("alive")
     def test_messages_of_finished_jobs_are_harmless(self) -> None:

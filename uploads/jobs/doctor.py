@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Count, Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
@@ -119,7 +120,7 @@ def _history() -> Iterator[Diagnosis]:
 
 def _nodes() -> Iterator[Diagnosis]:
     alive = Node.objects.filter(beat_at__gte=Now() - NODE_SILENCE, stopped_at__isnull=True)
-    waiting = UploadJob.objects.due().count()
+    waiting = UploadJob.objects.due().unpaused().count()
     if waiting and not alive.exists():
         yield Diagnosis(f"No cluster is alive and jobs are due ({waiting}): start `manage.py qcluster`.")
     for node in alive.filter(restarts__gt=0):
@@ -137,9 +138,15 @@ def _messages() -> Iterator[Diagnosis]:
     messages = queue.waiting()
     if messages is None:
         return  # this broker cannot be asked; the sweep wakes whoever is not started
-    asleep = UploadJob.objects.due().filter(
-        Q(woken_at__isnull=True) | Q(woken_at__lt=Now() - ASLEEP), run_after__lt=Now() - ASLEEP
+    asleep = (
+        UploadJob.objects.due()
+        .unpaused()
+        .filter(Q(woken_at__isnull=True) | Q(woken_at__lt=Now() - ASLEEP), run_after__lt=Now() - ASLEEP)
     )
+    most = sweep.MESSAGES_PER_WORKER * settings.WORKERS
+    if queue.due_depth(most) >= most:
+        # Behind a long queue a job without a message may be in a cluster's hands, and nobody wakes it yet.
+        asleep = asleep.none()
     for job_id in _absent(asleep.order_by().values_list("pk", flat=True).iterator(MANY), messages):
         yield Diagnosis(
             f"Job {job_id} is due and no message wakes it; to be woken by the sweep, within seconds."
