@@ -29,7 +29,7 @@ from django_q.tasks import async_task
 from tests.factories import make_job
 from uploads.jobs import broker as broker_module
 from uploads.jobs import messages, queue, wakeup
-from uploads.jobs.broker import TASK, QuickBroker
+from uploads.jobs.broker import TASK, Pace, QuickBroker
 from uploads.models import Message, Pause, UploadJob
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
@@ -387,3 +387,52 @@ def test_all_of_this_holds_on_postgresql_too() -> None:
         cwd=ROOT, env=os.environ | {"DATABASE_URL": f"{POSTGRESQL}/{name}"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+class TestPace:
+    """How far ahead of its workers a pusher fetches."""
+
+    def test_slow_workers_have_one_message_each_in_hand(self, clock: Clock) -> None:
+        pace = Pace(workers=2, limit=200)
+        assert pace.room(0) == 2
+        pace.handed = 2
+        assert pace.room(2) == 0
+        clock.now += 10
+        assert pace.room(1) == 1
+
+    def test_quick_workers_get_what_they_finish_in_a_moment_and_no_more_than_the_limit(
+        self, clock: Clock
+    ) -> None:
+        pace = Pace(workers=2, limit=200)
+        for _ in range(20):  # a thousand a second
+            clock.now += 0.05
+            pace.handed += 50
+            room = pace.room(0)
+        assert 90 <= room <= 110
+        for _ in range(20):
+            clock.now += 0.05
+            pace.handed += 5000
+            room = pace.room(0)
+        assert room == 200
+
+    def test_workers_that_become_slow_are_handed_less_again(self, clock: Clock) -> None:
+        pace = Pace(workers=2, limit=200)
+        for handed in [50] * 20 + [0] * 20:
+            clock.now += 0.05
+            pace.handed += handed
+            room = pace.room(0)
+        assert room == 2
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(broker_module, "time", clock)
+    return clock

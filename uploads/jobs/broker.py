@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import pydoc
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -33,8 +34,37 @@ LOOK_SECONDS = 1.0  # between two looks without a bell
 SLICE_SECONDS = 0.25  # dequeue() returns so often, so that the pusher sees a stop
 AWAY_SECONDS = 0.5  # between two tries while the database is away
 
+# A pusher fetches ahead what its workers finish in so many seconds, and one message for each at least: slow
+# jobs are started in the order of their priority, and quick ones never wait for a pusher.
+AHEAD_SECONDS = 0.05
+
 # What every task of django-q2 has; a worker dies of one without.
 _FIELDS = {"id", "name", "func", "args", "kwargs", "started"}
+
+
+class Pace:
+    """How fast workers are, and so how far ahead of them to fetch: from one each up to `limit`."""
+
+    def __init__(self, workers: int, limit: int) -> None:
+        self.workers, self.limit = workers, limit
+        self.handed = 0  # messages in all
+        self._done = 0
+        self._since = time.monotonic()
+        self._rate = 0.0  # messages a second
+
+    def room(self, ahead: int) -> int:
+        """How many more to hand over while `ahead` are in the workers' queue."""
+        now = time.monotonic()
+        passed, done = now - self._since, self.handed - ahead
+        if passed >= AHEAD_SECONDS:
+            self._rate = (self._rate + (done - self._done) / passed) / 2
+            self._since, self._done = now, done
+        wanted = min(self.limit, max(self.workers, int(self._rate * AHEAD_SECONDS * 2)))
+        return max(0, wanted - ahead)
+
+    def pause(self) -> float:
+        """Seconds until it makes sense to ask again."""
+        return min(0.02, max(0.001, self.workers / self._rate / 4)) if self._rate else 0.02
 
 
 class QuickBroker(Broker):
@@ -44,6 +74,9 @@ class QuickBroker(Broker):
         super().__init__(list_key)
         self._ear: wakeup.Ear | None = None  # made in the process that listens
         self._look_at = 0.0
+        self._pace = Pace(Conf.WORKERS, Conf.QUEUE_LIMIT)
+        # How many messages are in the workers' queue; the sentinel that has this queue tells it.
+        self.ahead: Callable[[], int] = lambda: 0
 
     def enqueue(self, task: str) -> None:
         """Queue a signed task, such as a team's own async_task() makes. Jobs are woken by queue.wake()."""
@@ -51,6 +84,9 @@ class QuickBroker(Broker):
 
     def dequeue(self) -> list[tuple[None, str]] | None:
         """Signed tasks that are due, at most Conf.BULK; None after at most SLICE_SECONDS without any."""
+        room = self._wait_for_room()
+        if not room:
+            return None
         if self._ear is None:
             self._ear = wakeup.ear()
             self._ear.wait(0)
@@ -60,7 +96,7 @@ class QuickBroker(Broker):
         try:
             if not transaction.get_connection().in_atomic_block:
                 close_old_connections()
-            taken, wait = messages.take(self.list_key, Conf.BULK)
+            taken, wait = messages.take(self.list_key, min(room, Conf.BULK))
         except (DatabaseError, InterfaceError) as wrong:
             # Raising would end the pusher, and its sentinel takes ten seconds to start another.
             log.warning("queue.away", reason=" ".join(str(wrong).split()))
@@ -71,8 +107,16 @@ class QuickBroker(Broker):
             self._look_at = time.monotonic() + min(LOOK_SECONDS, LOOK_SECONDS if wait is None else wait)
             return None
         self._look_at = 0.0
+        self._pace.handed += len(taken)
         packages = [package_of(one) for one in taken]
         return [(None, package) for package in packages if package] or None
+
+    def _wait_for_room(self) -> int:
+        """How many messages the workers can be handed; 0 after SLICE_SECONDS without room for any."""
+        until = time.monotonic() + SLICE_SECONDS
+        while not (room := self._pace.room(self.ahead())) and time.monotonic() < until:
+            time.sleep(self._pace.pause())
+        return room
 
     def queue_size(self) -> int:
         return Message.objects.filter(queue=self.list_key, due__lte=timezone.now()).count()

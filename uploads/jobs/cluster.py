@@ -20,6 +20,7 @@ from django_q.conf import Conf
 
 from uploads.jobs import identity
 from uploads.jobs.board import Board
+from uploads.jobs.broker import QuickBroker
 from uploads.jobs.nodes import NodeIdentity
 
 SENTINEL_LOST = 70  # exit status: the cluster ended though nobody had asked it to
@@ -50,6 +51,8 @@ class WatchedSentinel(Sentinel):
     board: Board
 
     def spawn_pusher(self) -> Any:
+        if isinstance(self.broker, QuickBroker):
+            self.broker.ahead = self.task_queue.qsize
         process = super().spawn_pusher()
         self.board.pusher.value = process.pid
         return process
