@@ -155,7 +155,8 @@ class TestLostWakeUps:
         assert len(sweep.lost_wake_ups(2)) == 1
         assert sweep.lost_wake_ups(2) == []
 
-    def test_however_many_wait_messages_stay_few(self) -> None:
+    def test_however_many_wait_messages_stay_few(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sweep, "SHORT_QUEUE", 0)
         for _ in range(30):
             make_job(run_after=LONG_AGO, woken_at=LONG_AGO)
         sweep.lost_wake_ups(2)
@@ -168,10 +169,18 @@ class TestLostWakeUps:
         Message.objects.update(due=timezone.now() + timedelta(hours=6))
         assert len(sweep.lost_wake_ups(2)) == 8
 
-    def test_after_a_pusher_died_the_next_few_are_woken_whatever_the_queue_says(self) -> None:
-        for _ in range(20):
-            queue.wake(make_job(run_after=LONG_AGO, woken_at=timezone.now()).pk)
-        assert len(sweep.lost_wake_ups(2, at_once=True)) == 2 * sweep.MESSAGES_PER_WORKER
+    def test_after_a_pusher_died_those_whose_messages_it_held_are_woken_at_once(self) -> None:
+        jobs = [make_job(run_after=LONG_AGO, woken_at=timezone.now()) for _ in range(20)]
+        queue.wake_all([job.pk for job in jobs])
+        held = {job.pk for job in jobs[:12]}
+        Message.objects.filter(job__in=held).delete()
+        assert sweep.lost_wake_ups(2) == []
+        assert {one.job for one in sweep.lost_wake_ups(2, at_once=True)} == held
+        assert Message.objects.count() == 20
+
+    def test_a_job_that_has_a_message_gets_no_second_one(self) -> None:
+        queue.wake(make_job(run_after=LONG_AGO, woken_at=LONG_AGO).pk)
+        assert sweep.lost_wake_ups(2) == []
 
     def test_a_dry_run_wakes_nobody(self) -> None:
         make_job(run_after=LONG_AGO, woken_at=LONG_AGO)

@@ -88,6 +88,13 @@ def ring() -> None:
         wakeup.ring()
 
 
+def without_message(rows: JobQuerySet) -> JobQuerySet:
+    """Those jobs of a query that no due message wakes, as far as the broker can tell."""
+    if not in_database():
+        return rows
+    return rows.filter(~Exists(Message.objects.filter(job=OuterRef("pk"), due__lte=Now())))
+
+
 def prioritise(job_id: UUID) -> None:
     """Let the messages of a job wait where its priority now puts them. Redis knows no priorities."""
     if in_database():

@@ -27,6 +27,7 @@ BATCH = 500
 REWAKE_AFTER = 5.0  # seconds after which a due job that nobody started is woken again
 DUE_SLACK = 2.0  # seconds that a delayed message of the database's own broker may be late by
 MESSAGES_PER_WORKER = 4  # a queue that is longer needs no more wake-ups
+SHORT_QUEUE = 200  # as many as a pusher may take with it
 CONFIRM_SECONDS = 0.4  # less than a round of the keeper: two looks in a row decide
 
 
@@ -127,6 +128,8 @@ def lost_wake_ups(workers: int, *, at_once: bool = False, dry_run: bool = False)
     after a pusher has died with messages in its hands, wakes the next few whatever the queue says.
     """
     most = MESSAGES_PER_WORKER * workers
+    if queue.in_database():
+        most = max(most, SHORT_QUEUE)  # a look at the table keeps messages from piling up
     room = most if at_once else most - queue.due_depth(most)
     if room <= 0:
         return []
@@ -140,6 +143,7 @@ def lost_wake_ups(workers: int, *, at_once: bool = False, dry_run: bool = False)
             run_after__lte=Now() - timedelta(seconds=slack),
         )
     )
+    asleep = queue.without_message(asleep)
     found = []
     for job_id in list(asleep.order_by("run_after").values_list("pk", flat=True)[:room]):
         if not dry_run:
