@@ -114,26 +114,27 @@ class Watchdog:
 
     def look(self, now: float) -> int:
         """Look once at every connection; how many were cut."""
-        accepted: dict[int, tuple[int, Reading]] = {}
-        listening = False
+        accepted: dict[int, tuple[int, int, Reading]] = {}
+        listening: set[int] = set()
         for fd, inode in _sockets():
             with _borrowed(fd) as sock:
                 if sock is None:
                     continue
                 port = sock.getsockname()[1]
                 if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                    listening = True
+                    listening.add(port)
                     self.ports.add(port)
                 elif port in self.ports and (reading := read(sock)):
-                    accepted[inode] = fd, reading
-        idle_timeout = self.idle_timeout if listening else min(self.idle_timeout, STOPPING_TIMEOUT)
+                    accepted[inode] = fd, port, reading
+        stopping_timeout = min(self.idle_timeout, STOPPING_TIMEOUT)
         self.watched = {
             inode: self.watched.get(inode) or Watched(reading, now)
-            for inode, (_fd, reading) in accepted.items()
+            for inode, (_fd, _port, reading) in accepted.items()
         }
         cut = 0
-        for inode, (fd, reading) in accepted.items():
+        for inode, (fd, port, reading) in accepted.items():
             one = self.watched[inode]
+            idle_timeout = self.idle_timeout if port in listening else stopping_timeout
             if (verdict := one.judge(now, reading, idle_timeout, self.min_rate)) and _cut(fd, inode):
                 cut += 1
                 # A browser's connection that rests between two requests is nothing to report.
