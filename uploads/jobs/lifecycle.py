@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from uploads.codes import Refused
+from uploads.codes import FAILURE_CODES, Refused
 from uploads.jobs import budgets, capacity, queue
 from uploads.jobs.acceptance import Landed, accept
 from uploads.jobs.identity import Worker
@@ -158,9 +158,12 @@ def fail(report: FailureReport, only: Q | None = None) -> bool:
             queue.wake(job_id, delay)
     metrics.FAILURES.labels(report.code).inc()
     metrics.ATTEMPT_SECONDS.labels(learned["kind"], report.code).observe(report.wall_seconds or 0)
-    log.warning(
+    # The file's own fault is an ordinary end; a bug of ours is loud, with where it was.
+    more = {"traceback": report.traceback} if report.code == "internal_error" else {}
+    say = log.error if more else log.info if FAILURE_CODES[report.code].files_own_fault else log.warning
+    say(
         "attempt.failed", job=str(job_id), attempt=attempt, code=report.code, again_in=delay,
-        reason=report.message,
+        reason=report.message, **more,
     )  # fmt: skip
     return True
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db import DatabaseError
 from django_q.exceptions import TimeoutException
 
 from uploads.jobs import lifecycle, queue, stopping
@@ -15,13 +15,11 @@ from uploads.jobs.heartbeat import Heartbeat
 from uploads.jobs.identity import this_worker
 from uploads.jobs.report import AttemptFailed, FailureReport
 from uploads.jobs.wholeness import make_whole
+from uploads.models import UploadJob
 from uploads.processing.sandbox import Done, Failed, Sandbox, SandboxConfig, Stopped
 from uploads.storage import disk
 from uploads.storage.durable import StorageUnavailable
 from uploads.telemetry.logs import get_logger
-
-if TYPE_CHECKING:
-    from uploads.models import UploadJob
 
 log = get_logger(__name__)
 _sandbox: Sandbox | None = None
@@ -58,22 +56,24 @@ def work(job_id: str) -> None:
         kept = False
         try:
             kept = _attempt(job)
-        except AttemptFailed:
-            raise
-        except TimeoutException as wrong:
-            raise _failed(
-                job, "timed_out", "Working on the file took longer than is allowed.", wrong
-            ) from wrong
-        except FileNotFoundError as wrong:
-            raise _failed(job, "file_missing", "The stored file of this job is gone.", wrong) from wrong
-        except StorageUnavailable as wrong:
-            raise _failed(job, "storage_unavailable", "Our storage did not answer.", wrong) from wrong
-        except Exception as wrong:  # any bug of ours becomes a recorded failure
-            raise _failed(
-                job, "internal_error", "Something went wrong on our side while working on the file.", wrong
-            ) from wrong
+        except (Exception, TimeoutException) as wrong:  # any bug of ours becomes a recorded failure
+            if _lost(job):
+                log.info("attempt.fenced_off", reason=type(wrong).__qualname__)
+                return
+            if isinstance(wrong, AttemptFailed):
+                raise
+            raise _failed(job, wrong) from wrong
         finally:
             _clear(job, kept=kept)
+
+
+def _lost(job: UploadJob) -> bool:
+    """Whether this attempt is not the job's any more: its file may be gone with it, which is nobody's failure."""
+    try:
+        return not UploadJob.objects.running(job.attempt).filter(pk=job.pk).exists()
+    except DatabaseError as wrong:
+        log.warning("attempt.unknown", reason=str(wrong))
+        return False  # the recorder looks again
 
 
 def _wake_again_if_early(job_id: UUID) -> None:
@@ -103,6 +103,8 @@ def _attempt(job: UploadJob) -> bool:
                 log.info("attempt.fenced_off")
             return moved and bool(outcome.artifacts)
         case Failed():
+            if not disk.file_path(job.pk).exists():
+                raise FileNotFoundError(disk.file_path(job.pk).name)  # removed under the child's hands
             raise AttemptFailed(_report(job, outcome))
         case Stopped() | None:
             if heartbeat.reason == "stopping":
@@ -130,7 +132,16 @@ def _report(job: UploadJob, failed: Failed) -> FailureReport:
     )  # fmt: skip
 
 
-def _failed(job: UploadJob, code: str, message: str, wrong: BaseException) -> AttemptFailed:
+def _failed(job: UploadJob, wrong: BaseException) -> AttemptFailed:
+    """What goes wrong around the sandbox, as a report."""
+    code, message = "internal_error", "Something went wrong on our side while working on the file."
+    match wrong:
+        case TimeoutException():
+            code, message = "timed_out", "Working on the file took longer than is allowed."
+        case FileNotFoundError():
+            code, message = "file_missing", "The stored file of this job is gone."
+        case StorageUnavailable():
+            code, message = "storage_unavailable", "Our storage did not answer."
     return AttemptFailed(
         FailureReport(
             job=str(job.pk), attempt=job.attempt, code=code, message=message, detail=str(wrong),

@@ -122,6 +122,15 @@ class Incoming:
             os.close(handle)
 
 
+def _remove_tree(path: Path) -> None:
+    """Remove a directory; a worker and a delete may be at it together. What is gone already is fine."""
+    while path.exists():
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            continue  # the other one was faster here; see what is left
+
+
 def remove_job(job_id: UUID) -> None:
     """Remove all bytes of a job: spooled, kept and derived. What is gone already is fine."""
     derived = artifacts_directory() / job_id.hex[:2] / str(job_id)
@@ -129,16 +138,14 @@ def remove_job(job_id: UUID) -> None:
         fence.remove(job_id)
         spool_path(job_id).unlink(missing_ok=True)
         file_path(job_id).unlink(missing_ok=True)
-        if derived.exists():
-            shutil.rmtree(derived)
+        _remove_tree(derived)
 
 
 def open_attempt(job_id: UUID, attempt: int) -> Path:
     """An empty directory for the artifacts of one attempt."""
     path = attempt_directory(job_id, attempt)
     with storage_errors():
-        if path.exists():
-            shutil.rmtree(path)
+        _remove_tree(path)
         path.mkdir(mode=0o700, parents=True)
     return path
 
@@ -151,8 +158,7 @@ def close_attempt(job_id: UUID, attempt: int, *, keep: bool) -> None:
             sync_directory(path.parent)
             sync_directory(path.parent.parent)
             return
-        if path.exists():
-            shutil.rmtree(path)
+        _remove_tree(path)
         try:
             path.parent.rmdir()
         except OSError:

@@ -30,6 +30,13 @@ class WithoutTraceback(logging.Filter):
         return True
 
 
+class WithoutFailures(logging.Filter):
+    """Drops django-q2's line about a failed attempt: it holds a whole report, and ours says it in its own words."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Failed 'uploads.jobs.worker.work'")
+
+
 def logging_config(level: str, format_name: str) -> dict[str, Any]:
     """The dictConfig for all loggers, ours and others', rendered as `json` lines or for a `console`."""
     renderer: list[Any] = (
@@ -47,7 +54,7 @@ def logging_config(level: str, format_name: str) -> dict[str, Any]:
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
             }
         },
-        "filters": {"one_line": {"()": WithoutTraceback}},
+        "filters": {"one_line": {"()": WithoutTraceback}, "not_ours": {"()": WithoutFailures}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
@@ -57,7 +64,7 @@ def logging_config(level: str, format_name: str) -> dict[str, Any]:
             "django.security.DisallowedHost": {"filters": ["one_line"]},
             "django.server": {"level": "WARNING"},
             "django.db.backends": {"level": "WARNING"},
-            "django-q": {"level": "WARNING"},
+            "django-q": {"level": "WARNING", "filters": ["not_ours"]},
         },
     }
 
