@@ -43,7 +43,7 @@ def create(request: HttpRequest, user: User) -> Upload:
         raise _too_large(said.length)
     if said.parts:
         return _join(user, said)
-    if said.body is None or said.body.empty:
+    if said.body is None:
         upload = _open(user, said)
         return _finished(upload) if upload.to_finish else upload
     with limits.body_slot():

@@ -1,7 +1,8 @@
 """The headers of tus 1.0.0 as text: what a request says, or why it says nothing (https://tus.io/protocols/resumable-upload).
 
 Pure: nothing here knows a row, a file or a setting. All of it is hostile until it has been through here.
-Raises Refused: invalid_request, too_large, unsupported_media, unsupported_encoding, unsupported_version.
+Raises Refused: invalid_request, not_found, too_large, unsupported_media, unsupported_encoding,
+unsupported_version, checksum_mismatch.
 """
 
 from __future__ import annotations
@@ -163,7 +164,9 @@ def _body(headers: Mapping[str, str]) -> Body | None:
     length = None if "Transfer-Encoding" in headers else _number(headers, "Content-Length") or 0
     checksum = _checksum(headers.get("Upload-Checksum"))
     if length == 0:
-        return Body(0, checksum) if checksum else None
+        if checksum and ALGORITHMS[checksum.algorithm]().digest() != checksum.digest:
+            raise Refused("checksum_mismatch")
+        return None
     media = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media != BODY_TYPE:
         raise Refused("unsupported_media")
