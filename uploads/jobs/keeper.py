@@ -13,7 +13,7 @@ from itertools import cycle
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from uploads.jobs import nodes, processes, queue, stopping, sweep, tidy
+from uploads.jobs import expiry, nodes, processes, queue, stopping, sweep, tidy
 from uploads.jobs.board import Board
 from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.stall import StallWatch
@@ -106,9 +106,13 @@ class Keeper:
     def _spool(self) -> None:
         _tell(tidy.partial_uploads())
         _tell(tidy.stray_spool())
+        _tell(expiry.unqueued_transfers())
+        _tell(expiry.expired_transfers())
+        _tell(expiry.stray_fences())
 
     def _records(self) -> None:
         _tell(tidy.old_records())
+        _tell(expiry.old_transfers())
 
     def _release(self) -> None:
         _tell(sweep.release_own(self.node.id))
@@ -167,6 +171,10 @@ def sweep_once(*, dry_run: bool) -> list[Finding]:
         *tidy.partial_uploads(dry_run=dry_run),
         *tidy.stray_spool(dry_run=dry_run),
         *tidy.old_records(dry_run=dry_run),
+        *expiry.unqueued_transfers(dry_run=dry_run),
+        *expiry.expired_transfers(dry_run=dry_run),
+        *expiry.stray_fences(dry_run=dry_run),
+        *expiry.old_transfers(dry_run=dry_run),
     ]
     for prefix in inventory.PREFIXES:
         found += tidy.stray_files(prefix, dry_run=dry_run)
