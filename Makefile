@@ -15,7 +15,7 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
 
 .DEFAULT_GOAL := run
-.PHONY: run test check lint types house templates migrations deploy demo bench requirements clean
+.PHONY: run test check lint types house templates migrations deploy demo bench chaos requirements clean
 
 run: $(RUNTIME)
 	@exec $(PY) manage.py up --with-parent
@@ -49,6 +49,10 @@ deploy: $(DEV)
 
 demo: $(RUNTIME)
 	@$(PY) manage.py demo $(ARGS)
+
+# Random faults on SQLite, PostgreSQL and Redis, then a table of whether the promises held: docs/chaos.md
+chaos: $(DEV)
+	@$(PY) -m tests.chaos $(ARGS)
 
 bench: $(RUNTIME)
 	@$(PY) -m benchmarks $(ARGS)
