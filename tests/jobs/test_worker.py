@@ -155,17 +155,3 @@ def test_a_job_deleted_in_mid_attempt_is_nobodys_failure(monkeypatch: pytest.Mon
     monkeypatch.setattr(type(worker.sandbox()), "run", deleted)
     worker.work(str(job.pk))  # raises nothing
     assert not ErrorRecord.objects.exists() and not disk.attempt_directory(job.pk, 1).exists()
-
-
-def test_a_file_removed_under_the_childs_hands_is_missing(
-    monkeypatch: pytest.MonkeyPatch, png: bytes
-) -> None:
-    job = make_job(data=png, filename="dot.png")
-    run = type(worker.sandbox()).run
-
-    def removed(*args: Any, **options: Any) -> Any:
-        disk.file_path(job.pk).unlink()
-        return run(*args, **options)
-
-    monkeypatch.setattr(type(worker.sandbox()), "run", removed)
-    assert failure_of(job).code == "file_missing"

@@ -103,8 +103,6 @@ def _attempt(job: UploadJob) -> bool:
                 log.info("attempt.fenced_off")
             return moved and bool(outcome.artifacts)
         case Failed():
-            if not disk.file_path(job.pk).exists():
-                raise FileNotFoundError(disk.file_path(job.pk).name)  # removed under the child's hands
             raise AttemptFailed(_report(job, outcome))
         case Stopped() | None:
             if heartbeat.reason == "stopping":
