@@ -6,22 +6,21 @@ come from processors of several versions and of strangers, so nothing is taken f
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from uploads.models import UploadJob
+from uploads.web import plain
 
 TABLE_ROWS, TABLE_COLUMNS = 10, 12
 LISTED = 50
 TEXT_CHARACTERS = 1500
-CELL_CHARACTERS = 80
 NOTES = 8
 FACTS = 24
 
@@ -74,22 +73,22 @@ def picture(job: UploadJob) -> str:
 
 def _image(result: dict[str, Any]) -> Card:
     size = _("%(width)s × %(height)s pixels") % {
-        "width": _count(result.get("width")) or "?",
-        "height": _count(result.get("height")) or "?",
+        "width": plain.count(result.get("width")) or "?",
+        "height": plain.count(result.get("height")) or "?",
     }
-    exif = _dict(result.get("exif"))
-    made = " ".join(filter(None, [_text(exif.get("make")), _text(exif.get("model"))]))
+    exif = plain.fields(result.get("exif"))
+    made = " ".join(filter(None, [plain.text(exif.get("make")), plain.text(exif.get("model"))]))
     return Card(
-        gist=_join(size, _text(result.get("format"))),
+        gist=plain.join(size, plain.text(result.get("format"))),
         facts=_facts(
             (_("Size"), size),
-            (_("Format"), _join(result.get("format"), result.get("mode"))),
-            (_("Frames"), _count(result.get("frames")) if _int(result.get("frames")) > 1 else ""),
-            (_("Resolution"), " × ".join(_number(one) for one in _list(result.get("dpi"))) + " dpi"
-             if _list(result.get("dpi")) else ""),
+            (_("Format"), plain.join(result.get("format"), result.get("mode"))),
+            (_("Frames"), plain.count(result.get("frames")) if plain.whole(result.get("frames")) > 1 else ""),
+            (_("Resolution"), " × ".join(plain.number(one) for one in plain.items(result.get("dpi"))) + " dpi"
+             if plain.items(result.get("dpi")) else ""),
             (_("Taken"), exif.get("taken_at")),
             (_("Camera"), made),
-            (_("Lens"), _join(exif.get("lens_make"), exif.get("lens"), by=" ")),
+            (_("Lens"), plain.join(exif.get("lens_make"), exif.get("lens"), by=" ")),
             (_("Exposure"), _exposure(exif)),
             (_("Software"), exif.get("software")),
         ),
@@ -100,125 +99,140 @@ def _image(result: dict[str, Any]) -> Card:
 def _exposure(exif: Mapping[str, Any]) -> str:
     seconds, parts = exif.get("exposure_seconds"), []
     if isinstance(seconds, int | float) and seconds > 0:
-        parts.append(f"1/{round(1 / seconds)} s" if seconds < 0.5 else f"{_number(seconds)} s")
+        parts.append(f"1/{round(1 / seconds)} s" if seconds < 0.5 else f"{plain.number(seconds)} s")
     if exif.get("f_number"):
-        parts.append(f"f/{_number(exif['f_number'])}")
+        parts.append(f"f/{plain.number(exif['f_number'])}")
     if exif.get("iso"):
-        parts.append(f"ISO {_number(exif['iso'], grouped=False)}")
+        parts.append(f"ISO {plain.number(exif['iso'], grouped=False)}")
     if exif.get("focal_length_mm"):
-        parts.append(f"{_number(exif['focal_length_mm'])} mm")
+        parts.append(f"{plain.number(exif['focal_length_mm'])} mm")
     return ", ".join(parts)
 
 
 def _pdf(result: dict[str, Any]) -> Card:
-    pages = _int(result.get("pages"))
-    gist = ngettext("%(count)s page", "%(count)s pages", pages) % {"count": _count(pages)}
-    data = _dict(result.get("metadata"))
-    sizes = _list(result.get("page_sizes"))
+    pages = plain.whole(result.get("pages"))
+    gist = ngettext("%(count)s page", "%(count)s pages", pages) % {"count": plain.count(pages)}
+    data = plain.fields(result.get("metadata"))
+    sizes = plain.items(result.get("page_sizes"))
     first = sizes[0] if sizes and isinstance(sizes[0], list) and len(sizes[0]) == 2 else []
-    paper = " × ".join(_number(round(one / 72 * 25.4)) for one in first if isinstance(one, int | float))
+    paper = " × ".join(plain.number(round(one / 72 * 25.4)) for one in first if isinstance(one, int | float))
     return Card(
-        gist=_join(gist, data.get("title")),
+        gist=plain.join(gist, data.get("title")),
         facts=_facts(
-            (_("Pages"), _count(pages)),
+            (_("Pages"), plain.count(pages)),
             (_("Title"), data.get("title")),
             (_("Author"), data.get("author")),
             (_("Subject"), data.get("subject")),
             (_("Page size"), f"{paper} mm" if paper else ""),
-            (_("Made with"), _join(data.get("creator"), data.get("producer"))),
+            (_("Made with"), plain.join(data.get("creator"), data.get("producer"))),
             (_("Created"), data.get("created")),
             (_("PDF version"), result.get("version")),
             (_("Encrypted"), _("yes") if result.get("encrypted") is True else ""),
         ),
-        text=_text(result.get("text"), TEXT_CHARACTERS),
+        text=plain.text(result.get("text"), TEXT_CHARACTERS),
         notes=_sentences(result),
     )
 
 
 def _table(result: dict[str, Any]) -> Card:
-    rows, columns = _int(result.get("rows")), _int(result.get("columns"))
-    fields = [one for one in _list(result.get("fields")) if isinstance(one, dict)]
-    gist = _join(
-        ngettext("%(count)s row", "%(count)s rows", rows) % {"count": _count(rows)},
-        ngettext("%(count)s column", "%(count)s columns", columns) % {"count": _count(columns)},
+    rows, columns = plain.whole(result.get("rows")), plain.whole(result.get("columns"))
+    fields = [one for one in plain.items(result.get("fields")) if isinstance(one, dict)]
+    gist = plain.join(
+        ngettext("%(count)s row", "%(count)s rows", rows) % {"count": plain.count(rows)},
+        ngettext("%(count)s column", "%(count)s columns", columns) % {"count": plain.count(columns)},
     )
-    sheets = [_text(one.get("name") if isinstance(one, dict) else one) for one in _list(result.get("sheets"))]
-    delimiter = _text(result.get("delimiter"))
+    sheets = [
+        plain.text(one.get("name") if isinstance(one, dict) else one)
+        for one in plain.items(result.get("sheets"))
+    ]
+    delimiter = plain.text(result.get("delimiter"))
     return Card(
         gist=gist,
         facts=_facts(
-            (_("Rows"), _count(rows)),
-            (_("Columns"), _count(columns)),
-            (_("Format"), _text(result.get("format")).upper()),
+            (_("Rows"), plain.count(rows)),
+            (_("Columns"), plain.count(columns)),
+            (_("Format"), plain.text(result.get("format")).upper()),
             (_("Sheet"), result.get("sheet")),
             (_("Sheets"), ", ".join(sheets[:10]) if len(sheets) > 1 else ""),
             (_("Encoding"), result.get("encoding")),
             (_("Delimiter"), _("tab") if result.get("delimiter") == "\t" else delimiter),
         ),
-        table=_preview(fields, _list(result.get("preview")), columns, rows),
+        table=_preview(fields, plain.items(result.get("preview")), columns, rows),
         notes=_sentences(result),
     )
 
 
 def _preview(fields: list[dict[str, Any]], preview: list[Any], columns: int, rows: int) -> Table | None:
-    head = [_join(_text(one.get("name")) or "?", one.get("type"), by=" · ") for one in fields[:TABLE_COLUMNS]]
+    head = [
+        plain.join(plain.text(one.get("name")) or "?", one.get("type"), by=" · ")
+        for one in fields[:TABLE_COLUMNS]
+    ]
     shown = [
-        [_cell(cell) for cell in row[:TABLE_COLUMNS]] for row in preview[:TABLE_ROWS] if isinstance(row, list)
+        [plain.cell(cell) for cell in row[:TABLE_COLUMNS]]
+        for row in preview[:TABLE_ROWS]
+        if isinstance(row, list)
     ]
     if not head and not shown:
         return None
     more = []
     if columns > TABLE_COLUMNS:
-        more.append(_("%(count)s more columns") % {"count": _count(columns - TABLE_COLUMNS)})
+        more.append(_("%(count)s more columns") % {"count": plain.count(columns - TABLE_COLUMNS)})
     if rows > len(shown):
-        more.append(_("%(count)s more rows") % {"count": _count(rows - len(shown))})
+        more.append(_("%(count)s more rows") % {"count": plain.count(rows - len(shown))})
     return Table(head, shown, ", ".join(more))
 
 
 def _archive(result: dict[str, Any]) -> Card:
-    entries, files = _int(result.get("entries")), _int(result.get("files"))
-    listing = [one for one in _list(result.get("listing")) if isinstance(one, dict)]
-    total = filesizeformat(_int(result.get("total_size")))
+    entries, files = plain.whole(result.get("entries")), plain.whole(result.get("files"))
+    listing = [one for one in plain.items(result.get("listing")) if isinstance(one, dict)]
+    total = filesizeformat(plain.whole(result.get("total_size")))
     more = entries - min(len(listing), LISTED)
     return Card(
-        gist=_join(
-            ngettext("%(count)s file", "%(count)s files", files) % {"count": _count(files)},
+        gist=plain.join(
+            ngettext("%(count)s file", "%(count)s files", files) % {"count": plain.count(files)},
             _("%(size)s unpacked") % {"size": total},
         ),
         facts=_facts(
             (_("Format"), result.get("format")),
-            (_("Files"), _count(files)),
-            (_("Folders"), _count(result.get("directories"))),
-            (_("Links"), _count(result.get("links")) if result.get("links") else ""),
+            (_("Files"), plain.count(files)),
+            (_("Folders"), plain.count(result.get("directories"))),
+            (_("Links"), plain.count(result.get("links")) if result.get("links") else ""),
             (_("Unpacked"), total),
-            (_("Ratio"), _number(result.get("ratio"))),
+            (_("Ratio"), plain.number(result.get("ratio"))),
             (
                 _("Encrypted"),
-                _count(result.get("encrypted_entries")) if result.get("encrypted_entries") else "",
+                plain.count(result.get("encrypted_entries")) if result.get("encrypted_entries") else "",
             ),
         ),
         table=Table(
             [_("Name"), _("Size"), _("Modified")],
             [
                 [
-                    _text(one.get("name"), CELL_CHARACTERS) + ("/" if one.get("kind") == "dir" else ""),
-                    filesizeformat(_int(one.get("size"))) if one.get("kind") in ("file", None) else "",
-                    _text(one.get("modified"), 25).replace("T", " "),
+                    plain.text(one.get("name"), plain.CELL_CHARACTERS)
+                    + ("/" if one.get("kind") == "dir" else ""),
+                    filesizeformat(plain.whole(one.get("size"))) if one.get("kind") in ("file", None) else "",
+                    plain.text(one.get("modified"), 25).replace("T", " "),
                 ]
                 for one in listing[:LISTED]
             ],
-            _("%(count)s more entries") % {"count": _count(more)} if more > 0 else "",
+            _("%(count)s more entries") % {"count": plain.count(more)} if more > 0 else "",
         )
         if listing
         else None,
-        notes=[*_sentences(result), *filter(None, [_text(_dict(result.get("checked")).get("note"), 300)])],
+        notes=[
+            *_sentences(result),
+            *filter(None, [plain.text(plain.fields(result.get("checked")).get("note"), 300)]),
+        ],
     )
 
 
 def _other(result: dict[str, Any]) -> Card:
     facts = _facts(
         *(
-            (_label(name), _("yes") if value is True else _("no") if value is False else _plain(value))
+            (
+                plain.label(name),
+                _("yes") if value is True else _("no") if value is False else plain.value(value),
+            )
             for name, value in result.items()
             if isinstance(value, bool | int | float | str) and name not in TOLD
         )
@@ -227,83 +241,38 @@ def _other(result: dict[str, Any]) -> Card:
     return Card(
         gist=_gist(result),
         facts=facts,
-        text=_text(text, TEXT_CHARACTERS) if isinstance(text, str) else "",
+        text=plain.text(text, TEXT_CHARACTERS) if isinstance(text, str) else "",
         notes=_sentences(result),
     )
 
 
 def _gist(result: dict[str, Any]) -> str:
     if isinstance(lines := result.get("lines"), int):
-        return ngettext("%(count)s line", "%(count)s lines", lines) % {"count": _count(lines)}
-    return _text(result.get("description") or result.get("type") or result.get("content_type"), 120)
+        return ngettext("%(count)s line", "%(count)s lines", lines) % {"count": plain.count(lines)}
+    return plain.text(result.get("description") or result.get("type") or result.get("content_type"), 120)
 
 
 KINDS: dict[str, Callable[[dict[str, Any]], Card]] = {
     "image": _image, "pdf": _pdf, "table": _table, "archive": _archive,
 }  # fmt: skip
 
-# ---------------------------------------------------------------- small words
+
+# ---------------------------------------------------------------- what all kinds share
 
 
 def _facts(*pairs: tuple[str, object]) -> Facts:
-    return [(label, _text(value, 300)) for label, value in pairs if _text(value)]
+    return [(label, plain.text(value, 300)) for label, value in pairs if plain.text(value)]
 
 
 def _sentences(result: Mapping[str, Any]) -> list[str]:
     """The remarks of a processor: `notes`, `findings` and `warnings`, as texts or {"name", "message"}."""
     found = []
-    for one in (*_list(result.get("findings")), *_list(result.get("notes")), *_list(result.get("warnings"))):
+    said = [plain.items(result.get(name)) for name in ("findings", "notes", "warnings")]
+    for one in chain.from_iterable(said):
         if isinstance(one, dict):
-            found.append(_join(_text(one.get("name"), 80), _text(one.get("message"), 300), by=": "))
+            found.append(
+                plain.join(plain.text(one.get("name"), 80), plain.text(one.get("message"), 300), by=": ")
+            )
         else:
-            found.append(_text(one, 300))
+            found.append(plain.text(one, 300))
     return [one for one in found if one]
-
-
-def _label(name: str) -> str:
-    return _text(name, 40).replace("_", " ").capitalize()
-
-
-def _plain(value: object) -> str:
-    return _number(value) if isinstance(value, int | float) else _text(value, 300)
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else _text(value, CELL_CHARACTERS)
-
-
-def _text(value: object, limit: int = 200) -> str:
-    if value is None or isinstance(value, dict | list):
-        return ""
-    text = str(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _number(value: object, *, grouped: bool = True) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return _text(value, 40)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    short = round(value, 3)
-    return number_format(int(short) if short == int(short) else short, force_grouping=grouped)
-
-
-def _count(value: object) -> str:
-    return _number(value) if isinstance(value, int) else ""
-
-
-def _int(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def _list(value: object) -> list[Any]:
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else []
-
-
-def _dict(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _join(*parts: object, by: str = " · ") -> str:
-    texts: Iterable[str] = (_text(part) for part in parts)
-    return by.join(text for text in texts if text)

@@ -92,3 +92,8 @@ class Visit:
     def expect_no_sideways_scrolling(self) -> None:
         wide, window = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert wide <= window
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """What the API says of this person's jobs, asked with their own session."""
+        found: list[dict[str, Any]] = self.context.request.get("/api/jobs").json()["items"]
+        return found
