@@ -330,13 +330,17 @@ TABLE = [
 @pytest.mark.parametrize(
     "case", TABLE, ids=lambda case: f"{case.method} {case.what} ({case.stage or 'root'})"
 )
-def test_the_protocol(case: Case, owner: User, colleague: User) -> None:
+@pytest.mark.django_db
+def test_the_protocol(
+    case: Case, owner: User, colleague: User, django_capture_on_commit_callbacks: Callable[..., Any]
+) -> None:
     path = stage(case.stage, owner, colleague) if case.stage else ROOT
     program, headers, method = by_token(owner), dict(case.headers), case.method
     jobs = UploadJob.objects.count()
     if override := headers.pop("Override", None):
         headers["X-HTTP-Method-Override"], method = override, "POST"
-    response = ask(program, method, path, case.data, **headers)
+    with django_capture_on_commit_callbacks(execute=True):
+        response = ask(program, method, path, case.data, **headers)
 
     assert response.status_code == case.status, response.content
     if case.code:
