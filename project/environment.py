@@ -53,7 +53,7 @@ def json_object(name: str) -> dict[str, Any]:
 
 
 def text(name: str, default: str = "", *, among: tuple[str, ...] = ()) -> str:
-    value: str = env.str(name, default)
+    value: str = env.str(name, "") or default  # a variable that is set to nothing is one that is not set
     value = value.upper() if among and value.upper() in among else value
     if among and value not in among:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(among)}, not {value!r}.")
@@ -62,7 +62,7 @@ def text(name: str, default: str = "", *, among: tuple[str, ...] = ()) -> str:
 
 def directory(name: str, default: Path) -> Path:
     """A directory of ours alone, made where it is missing."""
-    path = Path(env.str(name, str(default))).absolute()
+    path = Path(env.str(name, "") or default).absolute()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as wrong:
@@ -102,7 +102,7 @@ def secret_key(name: str, folder: Path) -> str:
 
 def database(name: str, default: Path) -> dict[str, Any]:
     """A row of Django's DATABASES from a URL; by default SQLite in the file `default`."""
-    url = env.str(name, f"sqlite:///{default}")
+    url = env.str(name, "") or f"sqlite:///{default}"
     try:
         conf: dict[str, Any] = dict(dj_database_url.parse(url))
     except (ValueError, dj_database_url.ParseError, dj_database_url.UnknownSchemeError) as wrong:
@@ -111,6 +111,10 @@ def database(name: str, default: Path) -> dict[str, Any]:
         ) from wrong
     options: dict[str, Any] = dict(conf.get("OPTIONS") or {})
     if conf["ENGINE"] == "django.db.backends.sqlite3":
+        if conf["NAME"] in ("", ":memory:"):
+            raise ImproperlyConfigured(
+                f"{name} must name a file: web and cluster are processes of their own."
+            )
         # FULL: what a web process answered 202 for survives a power cut; the cluster relaxes it for itself.
         options |= {
             "transaction_mode": "IMMEDIATE",

@@ -11,11 +11,19 @@ class UploadsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from django.conf import settings
+        from django.core.exceptions import ImproperlyConfigured
         from django_q.signals import post_spawn
 
         from uploads.jobs import budgets
+        from uploads.processing.registry import Registry
 
-        budgets.table()  # a wrong UPLOADS_BUDGETS stops the start-up
+        # A wrong setting stops the start-up; a worker that met it later would die again and again.
+        budgets.table()
+        try:
+            Registry(settings.UPLOADS_PROCESSORS).check(settings.UPLOADS_LIMITS)
+        except (ValueError, ImportError) as wrong:
+            raise ImproperlyConfigured(f"UPLOADS_PROCESSORS or UPLOADS_LIMITS: {wrong}") from wrong
         post_spawn.connect(_warm_up, dispatch_uid="uploads.warm_up")
 
 

@@ -48,7 +48,9 @@ def test_a_setting_can_override_a_row(settings: Any) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"no_such_code": {"budget": 1}}, {"timed_out": {"attempts": 1}}, {"timed_out": 3}, [],
-     {"timed_out": {"budget": "two"}}, {"timed_out": {"budget": -1}}],
+     {"timed_out": {"budget": "two"}}, {"timed_out": {"budget": -1}},
+     {"timed_out": {"budget": 0}}, {"timed_out": {"budget": True}}, {"timed_out": {"budget": 1.5}},
+     {"timed_out": {"delay_cap": float("inf")}}, {"timed_out": {"delay_cap": float("nan")}}],
 )  # fmt: skip
 def test_a_wrong_setting_is_one_sentence(settings: Any, wrong: Any) -> None:
     settings.UPLOADS_BUDGETS = wrong

@@ -166,6 +166,26 @@ def test_a_limit_that_makes_no_sense_is_named(overrides: dict, named: str) -> No
         Registry({"music": f"{HERE}:music"}).limits("music", overrides)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [({"*": {"memory": 1}}, "'memory'"), ({"musik": {}}, "'musik'"), ({"pdf": 5}, "'pdf'"),
+     ({"image": {"memory_bytes": "1"}}, "memory_bytes")],
+)  # fmt: skip
+def test_wrong_limits_are_found_before_the_first_file(overrides: dict, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        Registry({}).check(overrides)
+
+
+@pytest.mark.parametrize("path", ["no.such.module", "uploads.nothing", f"{HERE}.deeper:thing"])
+def test_a_module_that_is_not_there_is_found_before_the_first_file(path: str) -> None:
+    with pytest.raises(ImportError, match=f"music={path}"):
+        Registry({"music": path}).check({})
+
+
+def test_sensible_limits_and_modules_pass_the_check() -> None:
+    Registry({"music": f"{HERE}:music"}).check({"*": {"processes": 3}, "music": {"wall_seconds": 0.5}})
+
+
 # The example of the docs
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -47,3 +49,26 @@ def test_a_metrics_directory_that_cannot_be_made_is_one_sentence(tmp_path: Path)
     done = start(tmp_path / "data", METRICS_DIR=str(tmp_path / "file"))
     assert done.returncode != 0
     assert f"METRICS_DIR {tmp_path / 'file'} cannot be made: File exists." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("DATABASE_URL", "sqlite://:memory:", "DATABASE_URL must name a file"),
+        ("UPLOADS_LIMITS", '{"image": {"memory": 1}}', "there is no limit 'memory'"),
+        ("UPLOADS_LIMITS", '{"klingon": {}}', "there is no such kind of file"),
+        ("UPLOADS_PROCESSORS", "image=no.such.module", "image=no.such.module cannot be imported"),
+        ("UPLOADS_BUDGETS", '{"timed_out": {"budget": 0}}', "UPLOADS_BUDGETS: 'timed_out'"),
+    ],
+)
+def test_a_value_that_would_fail_later_is_refused_at_the_start(
+    tmp_path: Path, name: str, value: str, sentence: str
+) -> None:
+    done = start(tmp_path, "import django; django.setup()", **{name: value})
+    assert done.returncode != 0 and sentence in done.stderr, done.stderr
+
+
+def test_a_variable_set_to_nothing_is_not_set(tmp_path: Path) -> None:
+    program = "from project.settings import *; print(HOST, DATABASES['default']['NAME'])"
+    done = start(tmp_path, program, HOST="", DATABASE_URL="")
+    assert done.stdout.split() == ["127.0.0.1", str(tmp_path / "wharfinger.sqlite3")]

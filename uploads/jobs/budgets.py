@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from uploads.codes import FAILURE_CODES, FailureCode
 
 _FIELDS = {"budget", "first_delay", "delay_cap"}
+_LONGEST = 30 * 86_400
 
 
 @cache
@@ -26,10 +27,18 @@ def table() -> dict[str, FailureCode]:
             raise ImproperlyConfigured(
                 f"UPLOADS_BUDGETS: {code!r} must be a failure code with budget, first_delay or delay_cap."
             )
-        if not all(isinstance(number, int | float) and number >= 0 for number in change.values()):
-            raise ImproperlyConfigured(f"UPLOADS_BUDGETS: {code!r} must hold numbers of at least 0.")
+        if not all(_sensible(name, number) for name, number in change.items()):
+            raise ImproperlyConfigured(
+                f"UPLOADS_BUDGETS: {code!r} must hold a whole budget of at least 1 and delays of 0 to {_LONGEST} s."
+            )
         rows[code] = replace(rows[code], **change)
     return rows
+
+
+def _sensible(name: str, value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) and value >= 1 if name == "budget" else 0 <= value <= _LONGEST
 
 
 def delay_after(code: str, failures: int) -> float | None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import cast
 
 from uploads.processing.base import Limits, Processor
@@ -76,15 +77,35 @@ class Registry:
                     return kind, self.get(kind)
         return DEFAULT, self.get(DEFAULT)
 
+    def check(self, overrides: Mapping[str, object]) -> None:
+        """See before the first file that each module is there and each override makes sense; runs none of them.
+
+        The packages that modules lie in are imported. Raises ValueError, ImportError, with a sentence.
+        """
+        for kind, path in self._paths.items():
+            module = path.partition(":")[0]
+            try:
+                found = find_spec(module)
+            except Exception as error:  # a stranger's package may raise anything
+                raise ImportError(f"Processor {kind}={path} cannot be imported ({error}).") from error
+            if found is None:
+                raise ImportError(f"Processor {kind}={path}: there is no module {module}.")
+        for name, override in overrides.items():
+            self._known(name)
+            _checked(name, override)
+
+    def _known(self, name: str) -> None:
+        if name != "*" and name not in self._paths:
+            known = ", ".join(self.kinds())
+            raise ValueError(f"Limits for {name!r}: there is no such kind of file (there are {known}).")
+
     def limits(self, kind: str, overrides: Mapping[str, Mapping[str, object]]) -> Limits:
         """What a file of this kind may cost: the processor's LIMITS, then overrides["*"], then [kind].
 
         Raises ValueError, naming it, for an unknown kind or field, or a value that is no positive number.
         """
         for name in (kind, *overrides):
-            if name != "*" and name not in self._paths:
-                known = ", ".join(self.kinds())
-                raise ValueError(f"Limits for {name!r}: there is no such kind of file (there are {known}).")
+            self._known(name)
         limits = getattr(self.get(kind), "LIMITS", Limits())
         for name in ("*", kind):
             limits = replace(limits, **_checked(name, overrides.get(name, {})))
@@ -110,7 +131,7 @@ def _load(kind: str, path: str) -> Processor:
     return cast(Processor, found)
 
 
-def _checked(kind: str, override: Mapping[str, object]) -> dict[str, int | float]:
+def _checked(kind: str, override: object) -> dict[str, int | float]:
     result: dict[str, int | float] = {}
     if not isinstance(override, Mapping):
         raise ValueError(f"Limits for {kind!r} must be an object of names and numbers.")
