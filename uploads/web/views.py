@@ -86,13 +86,14 @@ def index(request: PageRequest) -> HttpResponseBase:
         part = "more" if request.htmx.target == "more" else "list"
         return render(request, f"uploads/_{part}.html", context)
     get_token(request)  # the scripts read the cookie
-    return render(request, "uploads/index.html", context | _page_context())
+    return render(request, "uploads/index.html", context | _page_context(request.user))
 
 
-def _page_context() -> dict[str, Any]:
+def _page_context(user: User) -> dict[str, Any]:
     return {
         "max_size": settings.UPLOADS_MAX_SIZE,
-        "script": {"maxSize": settings.UPLOADS_MAX_SIZE, "texts": script_texts()},
+        # Whose page it is: a browser remembers what was not finished for each person apart.
+        "script": {"user": user.pk, "maxSize": settings.UPLOADS_MAX_SIZE, "texts": script_texts()},
     }
 
 

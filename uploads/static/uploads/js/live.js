@@ -8,7 +8,7 @@
  */
 import { humanise } from "./dates.js";
 import { problem, settled } from "./notices.js";
-import { arrived, leave, sizesUnderWay } from "./sending.js";
+import { arrived, jobsUnderWay, leave } from "./sending.js";
 import { csrfToken } from "./transport.js";
 import { text } from "./text.js";
 
@@ -174,9 +174,9 @@ function reconcile() {
     // A filter may hide its job: then the answer to one question is enough.
     if (document.querySelector(`[data-job="${CSS.escape(item.job)}"]`) || (item.asked && !asking)) leave(item);
   }
-  const sizes = sizesUnderWay();
+  const ours = jobsUnderWay();
   for (const row of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#rows > .row"))) {
-    // The same file, seen from the other side: its job has no other sign of whose it is until it is accepted.
-    row.hidden = row.dataset.state === "receiving" && sizes.has(row.dataset.size ?? "");
+    // The same file, seen from the other side.
+    row.hidden = row.dataset.state === "receiving" && ours.has(row.dataset.job ?? "");
   }
 }

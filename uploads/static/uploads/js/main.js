@@ -1,41 +1,59 @@
 // @ts-check
 /** Makes the plain page a live one. Where any of this fails to load, the form and links work without it. */
+import { deliver } from "./courier.js";
+import { Item } from "./item.js";
 import * as live from "./live.js";
 import { problem, settled } from "./notices.js";
 import { watch } from "./pick.js";
 import { Queue } from "./queue.js";
 import * as sending from "./sending.js";
 import { page, text } from "./text.js";
-import { send } from "./transport.js";
+import { Refused } from "./transport.js";
+import * as tus from "./tus.js";
+
+/** @typedef {import("./item.js").Item} AnItem */
 
 const queue = new Queue(
-  send,
-  (item) => {
-    sending.changed(item);
-    if (item.stage === "sent") live.wake();
+  {
+    deliver,
+    twinOf: async () => null,
+    keep: () => {},
+    drop: () => {},
+    changed(item) {
+      sending.changed(item);
+      if (item.stage === "sent") live.wake();
+    },
+    takeBack(item) {
+      if (item.url) tus.end(item.url).then(live.wake, expires);
+    },
   },
   page.maxSize,
 );
 
-sending.show(queue);
+/** What cannot be taken back now is given up by the server itself, in time. @param {unknown} wrong */
+function expires(wrong) {
+  if (!(wrong instanceof Refused)) throw wrong;
+}
+
+sending.show(queue, { find: () => {}, mayRead: () => false });
 watch(
   (files) => {
     settled(text("emptyFolder"));
-    queue.add(files);
+    queue.add(files.map((file) => Item.of(file)));
   },
   () => problem(text("emptyFolder")),
 );
 live.start();
 
+addEventListener("online", () => queue.wake());
 addEventListener("beforeunload", (event) => {
   if (queue.busy) event.preventDefault();
 });
 
 const dialog = /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
 dialog.addEventListener("close", () => {
-  // What had the focus before may have been deleted; then it is still on a button in here, or nowhere.
-  const focused = document.activeElement;
-  if (focused === document.body || dialog.contains(focused)) document.getElementById("list-title")?.focus();
+  // What had the focus before may have been deleted.
+  if (document.activeElement === document.body) document.getElementById("list-title")?.focus();
 });
 
 document.addEventListener("htmx:afterSettle", (event) => {

@@ -1,92 +1,93 @@
 // @ts-check
-/**
- * The files this page sends: a few at a time, in order. Knows no DOM; tells each change of an item to `changed`.
- *
- * An item is waiting, then sending, then sent, refused or cancelled; refused for a while (429, 503 with
- * Retry-After) it is held, and everything that has not begun waits with it.
- */
+/** The files this page sends: a few at a time, in order. Knows no DOM; tells each change of an item. */
+import { Item } from "./item.js";
 import { Refused } from "./transport.js";
 
 const AT_ONCE = 3;
+const GRACE = 400; // milliseconds a file waits to hear whether it is already here
+const FIRST_DELAY = 1000; // milliseconds to the first new try after a loss; then twice as long each time,
+const LONGEST_DELAY = 30_000; // up to this
+const AWAY = [408, 409, 423, 502, 503, 504]; // statuses of a server, or network, that is not there just now
+const STUMBLES = 5; // times a server may say 500 before a file is refused
 
 /**
- * @typedef {"waiting" | "held" | "sending" | "sent" | "refused" | "cancelled"} Stage
+ * @typedef {import("./transport.js").Job} Job
  * @typedef {import("./transport.js").Problem} Problem
+ *
+ * @typedef {object} Hands  What a queue needs done.
+ * @property {typeof import("./courier.js").deliver} deliver
+ * @property {(item: Item) => Promise<Job | null>} twinOf  A job of one's own with an item's content.
+ * @property {(item: Item) => void} changed  An item looks different.
+ * @property {(item: Item) => void} keep  Remember an item beyond this visit.
+ * @property {(item: Item) => void} drop  It is finished: remember it no more.
+ * @property {(item: Item) => void} takeBack  Its upload is not wanted any more.
  */
-
-export class Item {
-  /** @param {File} file */
-  constructor(file) {
-    this.file = file;
-    /** @type {Stage} */
-    this.stage = "waiting";
-    this.sent = 0; // bytes
-    this.speed = 0; // bytes a second, smoothed
-    /** @type {Problem | null} */
-    this.problem = null;
-    this.job = ""; // its job's id, once the server took it
-    this.asked = false; // whether the list was asked for after it was sent
-    this.until = 0; // when held: the time, in milliseconds, at which it goes on
-    this.control = new AbortController();
-  }
-}
 
 export class Queue {
   /**
-   * @param {typeof import("./transport.js").send} send
-   * @param {(item: Item) => void} changed
+   * @param {Hands} hands
    * @param {number} largest  bytes a file may have
    */
-  constructor(send, changed, largest) {
-    this.send = send;
-    this.changed = changed;
+  constructor(hands, largest) {
+    this.hands = hands;
     this.largest = largest;
     /** @type {Item[]} */
     this.items = [];
     this.heldUntil = 0;
+    this.losses = 0; // in a row
+    this.locked = false;
     this.timer = 0;
   }
 
-  /** @returns {boolean} whether anything is still to be sent */
+  /** @returns {boolean} whether anything is being sent, or waits for it */
   get busy() {
-    return this.items.some((item) => ["waiting", "held", "sending"].includes(item.stage));
+    return this.items.some((item) => item.open);
   }
 
-  /** @param {File[]} files */
-  add(files) {
-    for (const file of files) {
-      const item = new Item(file);
+  /** @param {Item[]} items */
+  add(items) {
+    for (const item of items) {
       this.items.push(item);
-      if (file.size > this.largest) {
+      if (item.size > this.largest) {
         this.#refuse(item, { status: 413, code: "too_large", detail: "", retryAfter: null });
-      } else {
-        this.changed(item);
+        continue;
       }
+      this.hands.keep(item);
+      this.hands.changed(item);
+      if (item.stage === "waiting") void this.#compare(item);
     }
     this.next();
   }
 
   /** @param {Item} item */
-  cancel(item) {
-    const sending = item.stage === "sending";
-    item.stage = "cancelled";
-    if (sending) item.control.abort();
-    this.#drop(item);
+  pause(item) {
+    if (item.open) this.#halt(item, "paused");
   }
 
-  cancelAll() {
-    for (const item of [...this.items]) {
-      if (["waiting", "held", "sending"].includes(item.stage)) this.cancel(item);
-    }
-  }
-
-  /** @param {Item} item */
-  retry(item) {
-    item.stage = "waiting";
-    item.sent = 0;
+  /** Let an item go on: at once where it waits for a time. @param {Item} item */
+  resume(item) {
+    if (item.stage === "held") this.heldUntil = 0;
+    else if (item.stage === "locked") this.locked = false;
+    else if (item.stage === "refused") item.sent = item.url ? item.sent : 0;
     item.problem = null;
-    item.control = new AbortController();
-    this.changed(item);
+    item.stumbles = 0;
+    item.stage = item.file ? "waiting" : "left";
+    this.#tell(item);
+    this.next();
+  }
+
+  /** Send it although it is already here. @param {Item} item */
+  insist(item) {
+    item.anyway = true;
+    this.resume(item);
+  }
+
+  /** Stop an item and forget it, with what was sent of it. @param {Item} item */
+  cancel(item) {
+    this.#halt(item, "cancelled");
+    this.hands.drop(item);
+    this.forget(item);
+    this.hands.takeBack(item);
     this.next();
   }
 
@@ -95,9 +96,23 @@ export class Queue {
     this.items = this.items.filter((one) => one !== item);
   }
 
+  /** Somebody signed in. */
+  unlock() {
+    this.locked = false;
+    for (const item of this.items) if (item.stage === "locked") this.resume(item);
+    this.next();
+  }
+
+  /** The network may be back: try now. */
+  wake() {
+    if (this.losses) this.heldUntil = 0;
+    this.next();
+  }
+
   /** Begin what may begin now. */
   next() {
     clearTimeout(this.timer);
+    if (this.locked) return;
     const wait = this.heldUntil - Date.now();
     if (wait > 0) {
       this.timer = setTimeout(() => this.next(), wait);
@@ -106,7 +121,7 @@ export class Queue {
     for (const item of this.items) {
       if (item.stage === "held") {
         item.stage = "waiting";
-        this.changed(item);
+        this.hands.changed(item);
       }
     }
     let free = AT_ONCE - this.items.filter((item) => item.stage === "sending").length;
@@ -114,36 +129,78 @@ export class Queue {
       if (free <= 0) break;
       if (item.stage === "waiting") {
         free -= 1;
-        this.#begin(item);
+        void this.#begin(item);
       }
     }
   }
 
   /** @param {Item} item */
   async #begin(item) {
+    const control = new AbortController();
+    item.control = control;
     item.stage = "sending";
     item.problem = null;
-    this.changed(item);
-    let [at, before] = [performance.now(), 0];
-    const progress = (/** @type {number} */ sent) => {
+    this.hands.changed(item);
+    try {
+      if (!item.anyway) await Promise.race([this.#compare(item), later(GRACE)]);
+      let job = item.doubtful ? await this.hands.twinOf(item) : null;
+      if (control.signal.aborted) return;
+      job ??= await this.hands.deliver(item, {
+        signal: control.signal,
+        progress: this.#meter(item, control),
+        begun: () => this.hands.keep(item),
+      });
+      // Even if it was to be halted: there is nothing left to halt.
+      this.#arrived(item, job);
+    } catch (wrong) {
+      if (!control.signal.aborted) this.#failed(item, wrong);
+    }
+    this.next();
+  }
+
+  /** Ask whether an item is already here, as long as it could still be spared. @param {Item} item */
+  async #compare(item) {
+    const twin = await this.hands.twinOf(item);
+    if (!twin || item.anyway || item.doubtful || item.sent > 0.9 * item.size) return;
+    if (item.stage !== "waiting" && item.stage !== "sending") return;
+    item.twin = twin;
+    this.#halt(item, "asking");
+  }
+
+  /**
+   * @param {Item} item
+   * @param {AbortController} control
+   * @returns {(sent: number) => void}
+   */
+  #meter(item, control) {
+    let [at, before] = [performance.now(), item.sent];
+    item.speed = 0;
+    return (sent) => {
+      if (control.signal.aborted) return;
       const now = performance.now();
       if (now - at >= 500) {
-        const speed = ((sent - before) / (now - at)) * 1000;
+        const speed = Math.max(0, ((sent - before) / (now - at)) * 1000);
         item.speed = item.speed ? 0.7 * item.speed + 0.3 * speed : speed;
         [at, before] = [now, sent];
       }
-      item.sent = Math.min(sent, item.file.size);
-      this.changed(item);
+      item.sent = Math.min(sent, item.size);
+      if (item.sent > (item.url ? 0 : 0.5 * item.size)) this.losses = 0;
+      this.hands.changed(item);
     };
-    try {
-      const job = await this.send(item.file, { signal: item.control.signal, progress });
-      item.stage = "sent";
-      item.job = job.id;
-      this.changed(item);
-    } catch (wrong) {
-      this.#failed(item, wrong);
-    }
-    this.next();
+  }
+
+  /**
+   * @param {Item} item
+   * @param {Job} job
+   */
+  #arrived(item, job) {
+    if (item.stage === "cancelled") return this.hands.takeBack(item);
+    this.losses = 0;
+    item.stage = "sent";
+    item.sent = item.size;
+    item.job = job.id;
+    this.hands.drop(item);
+    this.hands.changed(item);
   }
 
   /**
@@ -151,19 +208,58 @@ export class Queue {
    * @param {unknown} wrong
    */
   #failed(item, wrong) {
-    if (item.stage === "cancelled") return; // its row has gone already
     if (!(wrong instanceof Refused)) throw wrong;
     const { problem } = wrong;
-    if ([429, 503].includes(problem.status) && problem.retryAfter !== null) {
-      item.stage = "held";
-      item.sent = 0;
-      item.problem = problem;
-      this.heldUntil = Math.max(this.heldUntil, Date.now() + problem.retryAfter * 1000);
-      item.until = this.heldUntil;
-      this.changed(item);
+    const { status, code } = problem;
+    item.problem = problem;
+    item.speed = 0;
+    if (code === "lost" && !item.url && item.sent >= item.size) item.doubtful = true;
+    if (!item.url) item.sent = 0;
+    if (status === 401) {
+      this.locked = true;
+      item.stage = "locked";
+      this.#tell(item);
+    } else if ([429, 503].includes(status) && problem.retryAfter !== null) {
+      this.#hold(item, problem.retryAfter * 1000);
+    } else if (code === "lost" || AWAY.includes(status) ||
+        (status === 500 && ++item.stumbles < STUMBLES)) {
+      this.#hold(item, this.heldUntil > Date.now() ? 0 : this.#backOff());
     } else {
       this.#refuse(item, problem);
     }
+  }
+
+  /** @returns {number} milliseconds: longer with each loss, and by chance, so that not all come back at once */
+  #backOff() {
+    const most = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.losses);
+    this.losses += 1;
+    return most * (0.5 + Math.random() / 2);
+  }
+
+  /**
+   * Keep an item, and all that has not begun, waiting.
+   * @param {Item} item
+   * @param {number} wait  milliseconds
+   */
+  #hold(item, wait) {
+    this.heldUntil = Math.max(this.heldUntil, Date.now() + wait);
+    item.stage = "held";
+    item.until = this.heldUntil;
+    this.#tell(item);
+  }
+
+  /**
+   * @param {Item} item
+   * @param {"paused" | "asking" | "cancelled"} stage
+   */
+  #halt(item, stage) {
+    const sending = item.stage === "sending";
+    item.stage = stage;
+    item.speed = 0;
+    if (!item.url) item.sent = 0;
+    if (sending) item.control.abort();
+    this.#tell(item);
+    if (sending) this.next();
   }
 
   /**
@@ -173,13 +269,17 @@ export class Queue {
   #refuse(item, problem) {
     item.stage = "refused";
     item.problem = problem;
-    this.changed(item);
+    this.#tell(item);
   }
 
   /** @param {Item} item */
-  #drop(item) {
-    this.forget(item);
-    this.changed(item);
-    this.next();
+  #tell(item) {
+    if (item.stage !== "cancelled") this.hands.keep(item);
+    this.hands.changed(item);
   }
+}
+
+/** @param {number} wait  milliseconds @returns {Promise<void>} */
+function later(wait) {
+  return new Promise((resolve) => setTimeout(resolve, wait));
 }

@@ -2,32 +2,40 @@
 /** The rows of files being sent, above those of the server; drawn at most five times a second. */
 import { announce } from "./notices.js";
 import { page, shown, size, text } from "./text.js";
+import * as total from "./total.js";
 
 /**
- * @typedef {import("./queue.js").Item} Item
+ * @typedef {import("./item.js").Item} Item
  * @typedef {import("./queue.js").Queue} Queue
+ *
+ * @typedef {object} Wishes  What else a row can ask for.
+ * @property {(item: Item) => void} find  Have the item's file chosen, or read again.
+ * @property {(item: Item) => boolean} mayRead  Whether the browser still knows where the file is.
  */
 
 const EVERY = 200; // milliseconds
+const MOST_WAITING = 50; // rows of files that merely wait
 /** @type {Map<Item, HTMLElement>} */
 const rows = new Map();
 /** @type {Set<Item>} */
 const stale = new Set();
 let timer = 0;
-let sent = 0; // of the files since the queue was last empty
 
 /** @type {Queue} */
 let queue;
+/** @type {Wishes} */
+let wishes;
 const list = /** @type {HTMLElement} */ (document.getElementById("sending"));
 const pattern = /** @type {HTMLTemplateElement} */ (document.getElementById("sending-row"));
-const total = /** @type {HTMLElement} */ (document.getElementById("total"));
 
 /**
  * @param {Queue} of  the queue whose items are shown
+ * @param {Wishes} with_
  */
-export function show(of) {
+export function show(of, with_) {
   queue = of;
-  document.getElementById("cancel-all")?.addEventListener("click", () => queue.cancelAll());
+  wishes = with_;
+  total.show(queue);
 }
 
 /**
@@ -39,9 +47,9 @@ export function changed(item) {
     leave(item);
   } else {
     if (item.stage === "refused") {
-      announce(text("refused", { name: shown(item.file.name), reason: reason(item) }));
+      announce(text("refused", { name: shown(item.name), reason: reason(item) }));
     }
-    if (item.stage === "sent") sent += 1;
+    if (item.stage === "sent") total.count(item);
     stale.add(item);
   }
   timer ||= setTimeout(draw, rows.has(item) ? EVERY : 0);
@@ -52,11 +60,9 @@ export function arrived() {
   return [...rows.keys()].filter((item) => item.stage === "sent");
 }
 
-/** @returns {Set<string>} sizes, as the server writes them, of the files on their way */
-export function sizesUnderWay() {
-  return new Set(
-    [...rows.keys()].filter((item) => item.stage === "sending").map((item) => String(item.file.size)),
-  );
+/** @returns {Set<string>} the ids of jobs that are the other side of a row here */
+export function jobsUnderWay() {
+  return new Set([...rows.keys()].map((item) => item.jobId));
 }
 
 /**
@@ -65,7 +71,11 @@ export function sizesUnderWay() {
  */
 export function leave(item) {
   const row = rows.get(item);
-  if (row?.contains(document.activeElement)) document.getElementById("list-title")?.focus();
+  if (row?.contains(document.activeElement)) {
+    const next = /** @type {HTMLElement | null} */ (row.nextElementSibling ?? row.previousElementSibling);
+    const place = next?.querySelector("button") ?? document.getElementById("list-title");
+    place?.focus();
+  }
   row?.remove();
   rows.delete(item);
   stale.delete(item);
@@ -74,17 +84,22 @@ export function leave(item) {
 
 function draw() {
   timer = 0;
-  for (const item of stale) {
-    let row = rows.get(item);
-    if (!row) {
-      row = newRow(item);
-      rows.set(item, row);
-      list.append(row);
+  let waiting = MOST_WAITING;
+  for (const item of queue.items) {
+    if (item.stage === "waiting" && --waiting < 0 && !rows.has(item)) continue;
+    if (!rows.has(item)) {
+      rows.set(item, newRow(item));
+      stale.add(item);
     }
+  }
+  for (const item of stale) {
+    const row = rows.get(item);
+    if (!row) continue; // one of many that wait
+    if (!row.isConnected) list.append(row);
     update(item, row);
   }
   stale.clear();
-  drawTotal();
+  total.draw(queue.items.length - rows.size);
   for (const item of rows.keys()) if (item.stage === "held") stale.add(item); // its seconds run down
   if (stale.size) timer = setTimeout(draw, 1000);
 }
@@ -97,7 +112,7 @@ function newRow(item) {
   const row = /** @type {HTMLElement} */ (
     /** @type {DocumentFragment} */ (pattern.content.cloneNode(true)).firstElementChild
   );
-  const name = shown(item.file.name);
+  const name = shown(item.name);
   part(row, "bdi").textContent = name;
   part(row, ".tile").textContent = /\.([a-z0-9]{1,4})$/i.exec(name)?.[1].toUpperCase() ?? "–";
   part(row, "progress").setAttribute("aria-label", text("progress", { name }));
@@ -109,18 +124,18 @@ function newRow(item) {
  * @param {HTMLElement} row
  */
 function update(item, row) {
-  const { file, stage } = item;
+  const { stage } = item;
   const bar = /** @type {HTMLProgressElement} */ (part(row, "progress"));
-  bar.hidden = stage === "refused" || stage === "held";
-  const done = stage === "sent" || item.sent >= file.size;
+  const done = stage === "sent" || item.sent >= item.size;
+  bar.hidden = ["refused", "asking"].includes(stage) || (stage !== "sending" && !item.sent && !done);
   if (stage === "sending" && done) bar.removeAttribute("value"); // sent, but not answered: no telling how long
-  else bar.value = done ? 100 : (100 * item.sent) / file.size;
+  else bar.value = done ? 100 : (100 * item.sent) / item.size;
   part(row, ".facts").textContent = facts(item, done);
   const said = part(row, ".said");
-  said.textContent = reason(item);
+  const words = reason(item);
+  if (said.textContent !== words) said.textContent = words;
   said.classList.toggle("reason", stage === "refused");
   row.classList.toggle("is-failed", stage === "refused");
-  if (item.problem?.status === 401) said.append(" ", signIn());
   buttons(item, part(row, ".acts"));
 }
 
@@ -130,10 +145,13 @@ function update(item, row) {
  * @returns {string}
  */
 function facts(item, done) {
-  const whole = size(item.file.size);
-  if (item.stage === "waiting") return [text("waiting"), whole].join(" · ");
-  if (item.stage === "sent") return [text("sent"), whole].join(" · ");
-  if (item.stage !== "sending") return whole;
+  const { stage } = item;
+  const whole = size(item.size);
+  const part = item.sent ? text("sending", { sent: size(item.sent), size: whole }) : whole;
+  if (stage === "waiting") return [text("waiting"), part].join(" · ");
+  if (stage === "paused") return [text("paused"), part].join(" · ");
+  if (stage === "sent") return [text("sent"), whole].join(" · ");
+  if (stage !== "sending") return part;
   if (done) return [text("finishing"), whole].join(" · ");
   const parts = [text("sending", { sent: size(item.sent), size: whole })];
   if (item.speed) parts.push(text("speed", { speed: size(item.speed) }));
@@ -141,29 +159,37 @@ function facts(item, done) {
 }
 
 /**
- * Why an item waits or was not taken, in words.
+ * Why an item waits or was not taken, and what was odd about it, in words.
  * @param {Item} item
  * @returns {string}
  */
 function reason(item) {
-  const { problem } = item;
-  if (!problem) return "";
-  const fixed = { lost: text("lost"), unreadable: text("unreadable"), not_signed_in: text("signedOut") };
+  const { problem, stage } = item;
+  const note = notes(item);
+  if (stage === "asking") return text("here", { name: shown(item.twin?.filename ?? "") });
+  if (stage === "left") {
+    const how = wishes.mayRead(item) ? text("leftKnown") : text("left");
+    return [note, how].filter(Boolean).join(" ");
+  }
+  if (!problem || stage === "paused") return note;
+  const fixed = {
+    lost: navigator.onLine ? text("lost") : text("away"),
+    unreadable: text("unreadable"),
+    changed: text("changedOnDisk"),
+  };
   let words = /** @type {Record<string, string>} */ (fixed)[problem.code] || problem.detail;
+  if (problem.status === 401) words = text("signedOut");
   if (problem.status === 413 && !words) words = text("tooLarge", { size: size(page.maxSize) });
   words ||= text("strange", { status: problem.status });
-  if (item.stage !== "held") return words;
+  if (stage !== "held") return words;
   const seconds = Math.max(1, Math.ceil((item.until - Date.now()) / 1000));
   return text("again", { reason: words, seconds });
 }
 
-/** @returns {HTMLAnchorElement} a way to sign in without losing what is being sent here */
-function signIn() {
-  const link = document.createElement("a");
-  link.href = "/login/";
-  link.target = "_blank";
-  link.textContent = text("signIn");
-  return link;
+/** @param {Item} item @returns {string} */
+function notes(item) {
+  if (item.note === "startsAnew") return text("startsAnew");
+  return item.note === "changed" ? text("changed") : "";
 }
 
 /**
@@ -172,15 +198,7 @@ function signIn() {
  * @param {HTMLElement} place
  */
 function buttons(item, place) {
-  const { stage } = item;
-  /** @type {[string, string, () => void][]} */
-  const wanted = [];
-  if (stage === "refused") {
-    if (item.problem?.code !== "too_large") wanted.push(["retry", "main", () => queue.retry(item)]);
-    wanted.push(["dismiss", "", () => leave(item)]);
-  } else if (stage !== "sent") {
-    wanted.push(["cancel", "", () => queue.cancel(item)]);
-  }
+  const wanted = wantedButtons(item);
   const names = wanted.map(([name]) => name).join();
   if (place.dataset.has === names) return;
   const focused = place.contains(document.activeElement);
@@ -190,28 +208,45 @@ function buttons(item, place) {
       const button = document.createElement("button");
       button.type = "button";
       button.className = look;
-      button.textContent = text(name);
-      button.setAttribute("aria-label", text("actOn", { act: text(name), name: shown(item.file.name) }));
-      button.addEventListener("click", act);
+      button.textContent = name;
+      button.setAttribute("aria-label", text("actOn", { act: name, name: shown(item.name) }));
+      button.addEventListener("click", () => act(item));
       return button;
     }),
   );
-  if (focused) /** @type {HTMLElement | null} */ (place.querySelector("button"))?.focus();
+  if (focused) place.querySelector("button")?.focus();
 }
 
-function drawTotal() {
-  const open = queue.items.filter((item) => ["waiting", "held", "sending"].includes(item.stage));
-  total.hidden = open.length + sent < 2 || !open.length;
-  if (!open.length) {
-    sent = 0;
-    return;
+/**
+ * @param {Item} item
+ * @returns {[string, string, (item: Item) => void][]}  name, look, and what each does
+ */
+function wantedButtons({ stage, problem }) {
+  const pause = () => /** @type {const} */ ([text("pause"), "", (/** @type {Item} */ one) => queue.pause(one)]);
+  const resume = (/** @type {Item} */ one) => queue.resume(one);
+  const cancel = (/** @type {Item} */ one) => queue.cancel(one);
+  switch (stage) {
+    case "sent":
+      return [];
+    case "asking":
+      return [[text("insist"), "", (one) => queue.insist(one)], [text("skip"), "main", cancel]];
+    case "left":
+      return [[text("find"), "main", wishes.find], [text("remove"), "", cancel]];
+    case "paused":
+      return [[text("resume"), "main", resume], [text("remove"), "", cancel]];
+    case "held":
+    case "locked":
+      return [[text("retry"), "main", resume], [text("cancel"), "", cancel]];
+    case "refused": {
+      /** @type {[string, string, (item: Item) => void]} */
+      const dismiss = [text("dismiss"), "", cancel];
+      if (problem?.code === "too_large") return [dismiss];
+      if (["unreadable", "changed"].includes(problem?.code ?? "")) return [[text("find"), "main", wishes.find], dismiss];
+      return [[text("retry"), "main", resume], dismiss];
+    }
+    default:
+      return [[...pause()], [text("cancel"), "", cancel]];
   }
-  const all = open.length + sent;
-  const part = open.reduce((sum, item) => sum + (item.file.size ? item.sent / item.file.size : 0), 0);
-  /** @type {HTMLProgressElement} */ (document.getElementById("total-progress")).value =
-    (100 * (sent + part)) / all;
-  /** @type {HTMLElement} */ (document.getElementById("total-text")).textContent =
-    text("total", { done: sent, all });
 }
 
 /**

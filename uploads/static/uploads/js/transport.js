@@ -1,14 +1,23 @@
 // @ts-check
 /**
- * One file on its way to the server, as a raw PUT. XMLHttpRequest, since fetch does not tell how much was sent.
+ * One request to the server. XMLHttpRequest, since fetch does not tell how much was sent.
  *
- * @typedef {{id: string}} Job
+ * @typedef {{id: string, filename?: string}} Job
  * @typedef {object} Problem  Why a file was not taken.
  * @property {number} status  HTTP status; 0 where there was no answer.
- * @property {string} code  The stable code of problem+json, "lost", "unreadable" or "strange".
+ * @property {string} code  The stable code of problem+json, "lost", "unreadable", "changed" or "strange".
  * @property {string} detail  A sentence from the server, or nothing.
  * @property {number | null} retryAfter  Seconds the server asks to wait.
+ *
+ * @typedef {object} Sending
+ * @property {Record<string, string>} [headers]
+ * @property {Blob | null} [body]
+ * @property {AbortSignal} [signal]
+ * @property {(sent: number) => void} [progress]  Called with the bytes of the body that have left.
  */
+
+const SILENT = 30_000; // milliseconds without a byte after which a connection is given up
+const FINISHING = 300_000; // the same, once all bytes are sent: a large file takes long to be made durable
 
 export class Refused extends Error {
   /** @param {Problem} problem */
@@ -18,9 +27,19 @@ export class Refused extends Error {
   }
 }
 
+/** @param {string} code  a refusal without an answer @returns {Refused} */
+export function unanswered(code) {
+  return new Refused({ status: 0, code, detail: "", retryAfter: null });
+}
+
 /** @returns {string} The token Django looks for; read anew each time, since a login changes it. */
 export function csrfToken() {
   return document.cookie.match(/(?:^|;\s*)csrftoken=([^;]+)/)?.[1] ?? "";
+}
+
+/** Have the server set the cookie with that token anew. */
+export async function freshToken() {
+  await fetch("/login/", { cache: "no-store" });
 }
 
 /**
@@ -54,41 +73,66 @@ function problemOf(request) {
 }
 
 /**
- * Send one file. Rejects with Refused, or with an AbortError when `signal` fires.
- * @param {File} file
- * @param {{signal: AbortSignal, progress: (sent: number) => void}} options
- * @returns {Promise<Job>}
+ * Ask the server something. A stale CSRF token is renewed once.
+ * Rejects with Refused for anything but 2xx, or with an AbortError when `signal` fires.
+ * @param {string} method
+ * @param {string} url
+ * @param {Sending} [sending]
+ * @returns {Promise<XMLHttpRequest>}  with its answer
  */
-export async function send(file, { signal, progress }) {
+export async function ask(method, url, sending = {}) {
   try {
-    await file.slice(0, 1).arrayBuffer(); // a folder, or a file that was moved, fails here and not half way
-  } catch {
-    throw new Refused({ status: 0, code: "unreadable", detail: "", retryAfter: null });
+    return await once(method, url, sending);
+  } catch (wrong) {
+    if (!(wrong instanceof Refused) || wrong.problem.code !== "csrf_failed") throw wrong;
   }
+  await freshToken().catch(() => {
+    throw unanswered("lost");
+  });
+  return once(method, url, sending);
+}
+
+/**
+ * @param {string} method
+ * @param {string} url
+ * @param {Sending} sending
+ * @returns {Promise<XMLHttpRequest>}
+ */
+function once(method, url, { headers = {}, body = null, signal, progress }) {
   return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     const request = new XMLHttpRequest();
-    request.open("PUT", `/api/uploads/${encodeURIComponent(file.name.replace(/\p{Cs}/gu, "\ufffd"))}`);
-    request.setRequestHeader("X-CSRFToken", csrfToken());
-    request.setRequestHeader("Content-Type", file.type || "application/octet-stream");
+    request.open(method, url);
     request.setRequestHeader("Accept", "application/json");
-    const stop = () => request.abort();
-    signal.addEventListener("abort", stop, { once: true });
-    request.upload.onprogress = (event) => progress(event.loaded);
-    request.onload = () => {
-      if (request.status >= 200 && request.status < 300) {
-        try {
-          resolve(JSON.parse(request.responseText));
-          return;
-        } catch (wrong) {
-          if (!(wrong instanceof SyntaxError)) throw wrong;
-        }
-      }
-      reject(new Refused(problemOf(request)));
+    if (method !== "GET" && method !== "HEAD") request.setRequestHeader("X-CSRFToken", csrfToken());
+    for (const name in headers) request.setRequestHeader(name, headers[name]);
+    let timer = 0;
+    let silent = false;
+    const heard = (patience = SILENT) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        silent = true;
+        request.abort();
+      }, patience);
     };
-    request.onerror = () => reject(new Refused({ status: 0, code: "lost", detail: "", retryAfter: null }));
-    request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
-    request.onloadend = () => signal.removeEventListener("abort", stop);
-    request.send(file);
+    const stop = () => request.abort();
+    signal?.addEventListener("abort", stop, { once: true });
+    request.upload.onprogress = (event) => {
+      heard();
+      progress?.(event.loaded);
+    };
+    request.upload.onload = () => heard(FINISHING);
+    request.onload = () => {
+      if (request.status >= 200 && request.status < 300) resolve(request);
+      else reject(new Refused(problemOf(request)));
+    };
+    request.onerror = () => reject(unanswered("lost"));
+    request.onabort = () => reject(silent ? unanswered("lost") : new DOMException("stopped", "AbortError"));
+    request.onloadend = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", stop);
+    };
+    heard();
+    request.send(body);
   });
 }
