@@ -217,6 +217,9 @@ def test_a_data_dir_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> No
         ({"HOST": "no.such.host.invalid"}, "HOST 'no.such.host.invalid' is not an address"),
         ({"HOST": "192.0.2.1"}, "HOST '192.0.2.1' is not an address of this machine"),
         ({"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL must name SQLite or PostgreSQL"),
+        ({"DATABASE_URL": "postgres://x@127.0.0.1:1/y"}, "Connection refused"),
+        ({"UPLOADS_PROCESSORS": "music=os.path"}, "music=os.path has no TYPES"),
+        ({"UPLOADS_LIMITS": '{"image": {"memory": 1}}'}, "there is no limit 'memory'"),
     ],
 )
 def test_a_bad_setting_is_one_sentence(tmp_path: Path, settings: dict[str, str], said: str) -> None:

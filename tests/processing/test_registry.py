@@ -182,6 +182,22 @@ def test_a_module_that_is_not_there_is_found_before_the_first_file(path: str) ->
         Registry({"music": path}).check({})
 
 
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("os.path", "no TYPES"), ("tests.processing.no_such", "No module"), ("this:x", "AttributeError")],
+)
+def test_a_strangers_processor_is_tried_in_a_process_of_its_own(path: str, reason: str) -> None:
+    with pytest.raises(ImportError, match=f"music={path}.*{reason}"):
+        Registry({"music": path}).try_strangers()
+    assert "this" not in sys.modules
+
+
+def test_nobody_is_started_to_try_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", None)
+    Registry({}).try_strangers()
+    Registry({"image": "uploads.processing.processors.image"}).try_strangers()
+
+
 def test_sensible_limits_and_modules_pass_the_check() -> None:
     Registry({"music": f"{HERE}:music"}).check({"*": {"processes": 3}, "music": {"wall_seconds": 0.5}})
 

@@ -7,7 +7,10 @@ and BUILTIN below. It never imports to answer `kinds()`.
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from importlib import import_module
@@ -32,6 +35,15 @@ BUILTIN: dict[str, str] = {
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
 _FIELDS = {one.name: str(one.type) for one in fields(Limits)}  # the annotation: "int" or "float"
+
+
+_TRY = """
+import sys
+from uploads.processing.registry import Registry
+named = dict(one.split("=", 1) for one in sys.argv[1:])
+for kind in named:
+    Registry(named).get(kind)
+"""
 
 
 class Registry:
@@ -93,6 +105,23 @@ class Registry:
         for name, override in overrides.items():
             self._known(name)
             _checked(name, override)
+
+    def try_strangers(self) -> None:
+        """Import, in a process of its own, the processors that are not ours: these a worker could die of.
+
+        Costs nothing where there are none. Raises ImportError, with a sentence naming the first broken one.
+        """
+        strangers = {kind: path for kind, path in self._paths.items() if BUILTIN.get(kind) != path}
+        if not strangers:
+            return
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", _TRY, *(f"{kind}={path}" for kind, path in strangers.items())],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            said = (done.stderr.strip() or f"it ended with status {done.returncode}").splitlines()[-1]
+            raise ImportError(said.removeprefix("ImportError: "))
 
     def _known(self, name: str) -> None:
         if name != "*" and name not in self._paths:

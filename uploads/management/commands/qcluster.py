@@ -6,11 +6,13 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from uploads.jobs import cluster
 from uploads.jobs.supervisor import Supervisor
+from uploads.processing.registry import Registry
 
 
 class Command(BaseCommand):
@@ -29,7 +31,10 @@ class Command(BaseCommand):
         if options["cluster_name"]:
             cluster.name_queue(options["cluster_name"])
         try:
+            Registry(settings.UPLOADS_PROCESSORS).try_strangers()
             status = Supervisor(run_once=options["run_once"]).run()
+        except ImportError as wrong:
+            raise CommandError(f"UPLOADS_PROCESSORS: {wrong}") from wrong
         except DatabaseError as wrong:
             raise CommandError(f"The database cannot be used: {' '.join(str(wrong).split())}") from wrong
         sys.exit(status)

@@ -8,17 +8,18 @@ import secrets
 import signal
 import time
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
 
 from uploads.jobs.supervisor import stop_seconds
 from uploads.management.commands.serve import KILL_TIMEOUT, listen_address
 from uploads.management.process import Child, StopSignals, die_with
+from uploads.processing.registry import Registry
 
 READY_SECONDS = 60.0
 START_TRIES = 3
@@ -41,6 +42,7 @@ class Command(BaseCommand):
                 die_with(os.getppid(), by=signal.SIGTERM)
             address = listen_address(settings.HOST, settings.PORT)
             _check_writable()
+            _try_processors()
             password = _prepare_database()
             if signals.requested:
                 return
@@ -105,18 +107,37 @@ def _check_writable() -> None:
         raise CommandError(f"DATA_DIR {settings.DATA_DIR} cannot be written: {wrong.strerror}.") from wrong
 
 
+def _try_processors() -> None:
+    """See that processors of others can be imported: a cluster would start workers that die of them."""
+    try:
+        Registry(settings.UPLOADS_PROCESSORS).try_strangers()
+    except ImportError as wrong:
+        raise CommandError(f"UPLOADS_PROCESSORS: {wrong}") from wrong
+
+
 def _prepare_database() -> str:
     """Migrate and see to the first admin; the password that was made up for it, or "".
 
     No connection is left open for the children to inherit. Raises CommandError with one sentence.
     """
     try:
+        _reach_database()
         call_command("migrate", interactive=False, verbosity=0)
         return _first_admin()
     except DatabaseError as wrong:
         raise CommandError(f"The database cannot be used: {' '.join(str(wrong).split())}") from wrong
     finally:
         connections.close_all()
+
+
+def _reach_database() -> None:
+    """Connect once without the pool, which tries for ten seconds and then tells no reason. Raises DatabaseError."""
+    if connection.vendor == "postgresql":
+        driver = cast(Any, connection)
+        parameters: dict[str, Any] = {"connect_timeout": 5} | driver.get_connection_params()
+        parameters.pop("pool", None)
+        with driver.wrap_database_errors:
+            driver.Database.connect(**parameters).close()
 
 
 def _first_admin() -> str:
