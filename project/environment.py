@@ -6,6 +6,7 @@ Every function raises ImproperlyConfigured, whose text names the variable.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
 env = Env()
+_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/(\*|[a-z0-9][a-z0-9!#$&^_.+-]*)")  # RFC 6838, section 4.2
 
 
 def number(name: str, default: int, least: int = 0, most: int | None = None) -> int:
@@ -40,6 +42,15 @@ def flag(name: str, default: bool) -> bool:
 
 def words(name: str, default: list[str] | None = None) -> list[str]:
     return [part.strip() for part in env.list(name, default or []) if part.strip()]
+
+
+def types(name: str, default: list[str] | None = None) -> tuple[str, ...]:
+    """Content types, such as image/png or text/*."""
+    found = tuple(one.lower() for one in words(name, default))
+    for one in found:
+        if not _TYPE.fullmatch(one):
+            raise ImproperlyConfigured(f"{name} must hold types such as image/png or text/*, not {one!r}.")
+    return found
 
 
 def json_object(name: str) -> dict[str, Any]:
@@ -144,5 +155,7 @@ def pairs(name: str) -> dict[str, str]:
 def patient_redis(url: str) -> str:
     """A Redis URL with short time-outs: an upload waits for Redis once, and a little. A pusher reads for 1 s."""
     parts = urlsplit(url)
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ImproperlyConfigured("REDIS_URL must look like redis://host:port/0.")
     query = {"socket_connect_timeout": "1", "socket_timeout": "3"} | dict(parse_qsl(parts.query))
     return urlunsplit(parts._replace(query=urlencode(query)))

@@ -19,6 +19,7 @@ from project.environment import (
     patient_redis,
     secret_key,
     text,
+    types,
     words,
 )
 from uploads.telemetry import logs
@@ -98,8 +99,8 @@ UPLOADS_MIN_FREE = number("UPLOADS_MIN_FREE", 512 * MIB)
 UPLOADS_MIN_RATE = number("UPLOADS_MIN_RATE", 1024)  # bytes a second, judged over each idle time-out; 0: none
 UPLOADS_IDLE_TIMEOUT = number("UPLOADS_IDLE_TIMEOUT", 30, 1)
 UPLOADS_DRAIN_BYTES = number("UPLOADS_DRAIN_BYTES", 8 * MIB)
-UPLOADS_ALLOWED_TYPES = tuple(words("UPLOADS_ALLOWED_TYPES"))  # empty: all
-UPLOADS_INLINE_TYPES = tuple(words("UPLOADS_INLINE_TYPES", ["image/webp", "image/png", "image/jpeg"]))
+UPLOADS_ALLOWED_TYPES = types("UPLOADS_ALLOWED_TYPES")  # empty: all
+UPLOADS_INLINE_TYPES = types("UPLOADS_INLINE_TYPES", ["image/webp", "image/png", "image/jpeg"])
 UPLOADS_WEB_WORKERS = number("UPLOADS_WEB_WORKERS", 2, 1, 64)
 UPLOADS_WEB_THREADS = number("UPLOADS_WEB_THREADS", 128, 2, 1024)
 UPLOADS_LEASE_SECONDS = number("UPLOADS_LEASE_SECONDS", 30, 5)
@@ -168,7 +169,8 @@ ADMIN_USERNAME = text("ADMIN_USERNAME", "admin")
 ADMIN_PASSWORD = text("ADMIN_PASSWORD", "")
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True

@@ -58,6 +58,8 @@ def test_a_metrics_directory_that_cannot_be_made_is_one_sentence(tmp_path: Path)
         ("UPLOADS_LIMITS", '{"image": {"memory": 1}}', "there is no limit 'memory'"),
         ("UPLOADS_LIMITS", '{"klingon": {}}', "there is no such kind of file"),
         ("UPLOADS_PROCESSORS", "image=no.such.module", "image=no.such.module cannot be imported"),
+        ("UPLOADS_ALLOWED_TYPES", "png", "UPLOADS_ALLOWED_TYPES must hold types such as image/png"),
+        ("REDIS_URL", "nonsense", "REDIS_URL must look like redis://host"),
         ("UPLOADS_BUDGETS", '{"timed_out": {"budget": 0}}', "UPLOADS_BUDGETS: 'timed_out'"),
     ],
 )
