@@ -15,7 +15,7 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
 
 .DEFAULT_GOAL := run
-.PHONY: run test check lint types house templates migrations deploy demo bench chaos requirements clean
+.PHONY: run test check lint types house templates migrations translations texts deploy demo bench chaos requirements clean
 
 run: $(RUNTIME)
 	@exec $(PY) manage.py up --with-parent
@@ -23,7 +23,7 @@ run: $(RUNTIME)
 test: $(DEV)
 	@$(PY) -m pytest -q $(ARGS)
 
-check: lint types house templates migrations deploy
+check: lint types house templates migrations translations deploy
 
 lint: $(DEV)
 	@$(VENV)/bin/ruff check --quiet .
@@ -42,6 +42,13 @@ templates: $(DEV)
 migrations: $(DEV)
 	@DATA_DIR=$(VENV)/check $(PY) manage.py makemigrations --check --dry-run > $(VENV)/migrations.log \
 		|| { cat $(VENV)/migrations.log; false; }
+
+translations: $(DEV)
+	@DATA_DIR=$(VENV)/check $(PY) manage.py texts --check
+
+# What the code says, into locale/*/LC_MESSAGES/django.po; translate there, and run it again for the .mo
+texts: $(DEV)
+	@DATA_DIR=$(VENV)/check $(PY) manage.py texts
 
 deploy: $(DEV)
 	@$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING > $(VENV)/deploy.log \

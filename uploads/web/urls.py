@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
+from django.views.i18n import set_language
 
 from uploads.web import views
 
@@ -18,6 +19,7 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/delete/sure/", views.confirm_delete, name="confirm_delete"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("language/", set_language, name="set_language"),
     # Browsers ask here where a page names no icon: a download, JSON, a problem.
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}uploads/icon.svg"), name="favicon"),
 ]
