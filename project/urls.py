@@ -9,3 +9,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", site.urls),
     path("", include("uploads.web.urls")),
 ]
+
+handler400 = "uploads.api.early.bad_request"
