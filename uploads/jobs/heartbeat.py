@@ -1,5 +1,8 @@
 """The heartbeat of a running attempt: a thread of the worker beside the main thread that waits for the child.
 
+Most attempts end before their first beat, and a thread costs as much as all their rows: so one thread of the
+worker looks twice a second, and starts a heartbeat's own where an attempt is still running.
+
 It renews the lease, writes progress, and learns that the attempt is not ours any more (cancelled,
 deleted, lost) or that the node is stopping; then it makes `stop_fd` readable, which ends the child.
 """
@@ -25,6 +28,20 @@ log = get_logger(__name__)
 
 LOOK_EVERY = 1.0  # a cancelled job's child is gone within 2 s
 RENEW_EVERY = 5.0
+NOTICE_EVERY = 0.5
+
+_lock = threading.Lock()
+_current: Heartbeat | None = None
+_watch: threading.Thread | None = None
+
+
+def _watch_attempts() -> None:
+    """Start the thread of an attempt that is under way. Never touches the database itself."""
+    while True:
+        time.sleep(NOTICE_EVERY)
+        with _lock:
+            if _current is not None:
+                _current.start()
 
 
 class Heartbeat:
@@ -36,16 +53,31 @@ class Heartbeat:
         self.stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._progress: dict[str, Any] = {}
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Heartbeat:
-        self._thread.start()
+        global _current, _watch
+        with _lock:
+            _current = self
+            if _watch is None or not _watch.is_alive():  # a fork takes no threads along
+                _watch = threading.Thread(target=_watch_attempts, name="heartbeats", daemon=True)
+                _watch.start()
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._ended.set()
-        self._thread.join()
+        global _current
+        with _lock:
+            _current = None
+        if self._thread is not None:
+            self._ended.set()
+            self._thread.join()
         os.close(self.stop_fd)
+
+    def start(self) -> None:
+        """Beat from now on, in a thread."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+            self._thread.start()
 
     def progress(self, percent: float, note: str) -> None:
         """Remember how far the child is; written with the next beat: a busy child costs no commits."""
