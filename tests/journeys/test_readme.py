@@ -43,7 +43,7 @@ def test_a_newcomer_copies_the_commands_one_after_the_other(wharf: Wharf, clone:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = done.stdout.split("-- end of block --")
-    assert "'width': 1280" in said[0]
+    assert "'format': 'PNG'" in said[0]
     assert (clone / "thumbnail.webp").read_bytes()[8:12] == b"WEBP"
     assert said[1].count('"state": "queued"') == 2
     assert "corrupt_file" in said[2]
