@@ -21,7 +21,7 @@ from uploads.web import listing
 
 def names(html: str) -> list[str]:
     """The file names of the rows, from the top."""
-    return re.findall(r'<h3 class="name"><bdi>(.*?)</bdi>', html.partition('<template id="sending-row">')[0])
+    return re.findall(r'<h3 class="name"><bdi>(.*?)</bdi>', html)
 
 
 def shown(client: Client, query: str = "") -> list[str]:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from uploads.models import UploadJob
-from uploads.web import plain
+from uploads.web import plain, words
 
 TABLE_ROWS, TABLE_COLUMNS = 10, 12
 LISTED = 50
@@ -50,14 +50,14 @@ class Card:
     facts: Facts = field(default_factory=list)
     table: Table | None = None
     text: str = ""
-    notes: list[str] = field(default_factory=list)
+    notes: list[words.Said] = field(default_factory=list)
 
 
 def card(job: UploadJob) -> Card:
     """The card of a job that succeeded."""
     result = job.result if isinstance(job.result, dict) else {}
     made = KINDS.get(job.kind, _other)(result)
-    made.notes = [*filter(None, [job.contradiction]), *made.notes][:NOTES]
+    made.notes = [*filter(None, [words.said(job.contradiction)]), *made.notes][:NOTES]
     made.facts = made.facts[:FACTS]
     return made
 
@@ -221,7 +221,7 @@ def _archive(result: dict[str, Any]) -> Card:
         else None,
         notes=[
             *_sentences(result),
-            *filter(None, [plain.text(plain.fields(result.get("checked")).get("note"), 300)]),
+            *filter(None, [words.said(plain.text(plain.fields(result.get("checked")).get("note"), 300))]),
         ],
     )
 
@@ -264,15 +264,14 @@ def _facts(*pairs: tuple[str, object]) -> Facts:
     return [(label, plain.text(value, 300)) for label, value in pairs if plain.text(value)]
 
 
-def _sentences(result: Mapping[str, Any]) -> list[str]:
+def _sentences(result: Mapping[str, Any]) -> list[words.Said]:
     """The remarks of a processor: `notes`, `findings` and `warnings`, as texts or {"name", "message"}."""
     found = []
     said = [plain.items(result.get(name)) for name in ("findings", "notes", "warnings")]
     for one in chain.from_iterable(said):
         if isinstance(one, dict):
-            found.append(
-                plain.join(plain.text(one.get("name"), 80), plain.text(one.get("message"), 300), by=": ")
-            )
+            told = words.said(plain.text(one.get("message"), 300))
+            found.append(words.Said(plain.join(plain.text(one.get("name"), 80), told.text, by=": "), told.lang))
         else:
-            found.append(plain.text(one, 300))
+            found.append(words.said(plain.text(one, 300)))
     return [one for one in found if one]

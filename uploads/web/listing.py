@@ -55,7 +55,7 @@ class Wanted:
         return cls(state if state in FILTERS else "", query.get("q", "").replace("\0", "").strip()[:255])
 
     def rows(self, user: User) -> JobQuerySet:
-        rows = access.own(user)
+        rows = access.own(user).select_related("transfer")
         if states := FILTERS[self.state][1]:
             rows = rows.filter(state__in=states)
         return rows.filter(filename__icontains=self.q) if self.q else rows
@@ -201,7 +201,7 @@ def changes(
     before = {one[:12]: one for one in known}
     stale = [job_id for job_id, mark in now.items() if before.get(key_of(job_id)) != mark]
     # Between the two queries a job may move on or vanish: the next look sees to that.
-    loaded: dict[UUID, UploadJob] = access.own(user).in_bulk(stale) if stale else {}
+    loaded: dict[UUID, UploadJob] = access.own(user).select_related("transfer").in_bulk(stale) if stale else {}
     shown = {key_of(job_id) for job_id in now}
     new: list[Group] = []
     previous, together = "", False

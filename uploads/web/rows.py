@@ -12,8 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from uploads.models import ErrorRecord, State, UploadJob
-from uploads.web import cards, listing
+from uploads.models import ErrorRecord, State, Transfer, UploadJob
+from uploads.web import cards, listing, words
 
 
 @dataclass
@@ -39,6 +39,24 @@ class Row:
     @property
     def error(self) -> ErrorRecord | None:
         return self.job.last_error
+
+    @cached_property
+    def reason(self) -> words.Reason | None:
+        """Why the latest attempt failed, for its reader."""
+        return words.reason(self.error) if self.error else None
+
+    @property
+    def note(self) -> words.Said:
+        """What a job under way says of itself."""
+        return words.said(self.job.note)
+
+    @property
+    def resumable(self) -> Transfer | None:
+        """How far a resumable upload has come, while it is being received."""
+        if self.job.state != State.RECEIVING:
+            return None
+        found: Transfer | None = getattr(self.job, "transfer", None)  # read with the row
+        return found
 
     @property
     def waits_again(self) -> bool:
@@ -121,5 +139,5 @@ def _sentence(job: UploadJob) -> str:
         return _("%(name)s is done.") % name
     if job.state == State.CANCELLED:
         return _("%(name)s was cancelled.") % name
-    reason = job.last_error.message if job.last_error else ""
+    reason = words.sentence(job.last_error) if job.last_error else ""
     return (_("%(name)s failed.") % name) + (f" {reason}" if reason else "")

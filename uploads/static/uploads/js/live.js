@@ -6,6 +6,7 @@
  * the only memory. The server's Poll-After says when to ask again (0: not before something happens here).
  * htmx does the asking and puts the answer's rows in place; this module decides when.
  */
+import * as bulk from "./bulk.js";
 import { humanise } from "./dates.js";
 import { problem, settled } from "./notices.js";
 import { arrived, jobsUnderWay, leave } from "./sending.js";
@@ -46,6 +47,7 @@ export function start() {
     if (!settling) queueMicrotask(settle); // it comes once for each new row
     settling = true;
   });
+  bulk.start();
   document.addEventListener("wake", wake);
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
@@ -148,6 +150,7 @@ function remember(event) {
   if (!row.id.startsWith("job-")) return;
   if (row.contains(document.activeElement)) focusedRow = row.id;
   if (row.querySelector("details[open]")) opened.add(row.id);
+  bulk.remember(row);
 }
 
 /** After rows were replaced: give back the focus and open cards, write times, drop rows that were taken over. */
@@ -155,6 +158,7 @@ function settle() {
   settling = false;
   for (const id of opened) document.getElementById(id)?.querySelector("details")?.setAttribute("open", "");
   opened.clear();
+  bulk.settle();
   if (focusedRow && (document.activeElement === document.body || !document.activeElement)) {
     (document.getElementById(focusedRow) ?? document.getElementById("list-title"))?.focus();
   }
