@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -155,3 +156,16 @@ def test_a_job_deleted_in_mid_attempt_is_nobodys_failure(monkeypatch: pytest.Mon
     monkeypatch.setattr(type(worker.sandbox()), "run", deleted)
     worker.work(str(job.pk))  # raises nothing
     assert not ErrorRecord.objects.exists() and not disk.attempt_directory(job.pk, 1).exists()
+
+
+def test_a_message_that_quotes_the_file_is_one_line_and_reads_one_way(
+    monkeypatch: pytest.MonkeyPatch, png: bytes
+) -> None:
+    run = type(worker.sandbox()).run
+
+    def quoted(*args: Any, **options: Any) -> Any:
+        return replace(run(*args, **options), message="Sheet \u202egnp.exe\x1b[31m\nis damaged.")
+
+    monkeypatch.setattr(type(worker.sandbox()), "run", quoted)
+    report = failure_of(make_job(data=png[: len(png) // 2], filename="half.png"))
+    assert report.message == "Sheet gnp.exe[31m is damaged."

@@ -16,6 +16,7 @@ from uploads.jobs.identity import this_worker
 from uploads.jobs.report import AttemptFailed, FailureReport
 from uploads.jobs.wholeness import make_whole
 from uploads.models import UploadJob
+from uploads.processing.clean import clean_text
 from uploads.processing.sandbox import Done, Failed, Sandbox, SandboxConfig, Stopped
 from uploads.storage import disk
 from uploads.storage.durable import StorageUnavailable
@@ -122,7 +123,8 @@ def _clear(job: UploadJob, *, kept: bool) -> None:
 
 def _report(job: UploadJob, failed: Failed) -> FailureReport:
     return FailureReport(
-        job=str(job.pk), attempt=job.attempt, code=failed.code, message=failed.message, detail=failed.detail,
+        job=str(job.pk), attempt=job.attempt, code=failed.code,
+        message=clean_text(failed.message, 1_000), detail=failed.detail,  # it may quote the file
         exception_type=failed.exception_type, traceback=failed.traceback, kind=failed.kind,
         content_type=failed.content_type, worker=this_worker().name,
         peak_memory=failed.usage.peak_memory_bytes, cpu_seconds=failed.usage.cpu_seconds,
