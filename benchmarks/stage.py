@@ -44,6 +44,10 @@ class Server:
         """The largest VmHWM of the web workers, in bytes."""
         return max(_status(pid, "VmHWM:") for pid in self.workers())
 
+    def peak_rss_together(self) -> int:
+        """The VmHWM of all web workers in one sum, in bytes."""
+        return sum(_status(pid, "VmHWM:") for pid in self.workers())
+
     def reset_peaks(self) -> None:
         for pid in self.workers():
             Path(f"/proc/{pid}/clear_refs").write_text("5")
@@ -125,7 +129,7 @@ def wharfinger(command: str = "serve", **settings: str) -> Iterator[Server]:
         manage(env, "migrate", "-v0")
         manage(env, "shell", "-v0", "-c", _MAKE_ADMIN)
         token = manage(env, "create_token", "admin")
-        with _running([sys.executable, "manage.py", command], env, path, token) as server:
+        with running([sys.executable, "manage.py", command], env, path, token) as server:
             yield server
 
 
@@ -145,16 +149,19 @@ def granian(application: str) -> Iterator[Server]:
             "--blocking-threads", "128", "--backlog", "1024", "--backpressure", "1024", "--port", str(port),
             "--log-level", "error", application,
         ]  # fmt: skip
-        with _running(command, env, path, "") as server:
+        with running(command, env, path, "") as server:
             yield server
 
 
 @contextmanager
-def _running(command: list[str], env: dict[str, str], path: Path, token: str) -> Iterator[Server]:
+def running(
+    command: list[str], env: dict[str, str], path: Path, token: str, *, cwd: Path = ROOT
+) -> Iterator[Server]:
+    """Run a server's command over the directory `path` until the block ends. `env` names its PORT."""
     with (path / "server.log").open("ab") as log:
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=cwd,
             env=env,
             stdout=log,
             stderr=log,
@@ -223,13 +230,23 @@ def send(server: Server, head: str, size: int, before: bytes = b"", after: bytes
 
 
 def at_once(act: Callable[[int], object], count: int) -> float:
-    """Run `act(n)` in `count` threads; seconds until the last has ended."""
-    threads = [threading.Thread(target=act, args=(n,)) for n in range(count)]
+    """Run `act(n)` in `count` threads; seconds until the last has ended. Raises what one of them raised."""
+    wrong: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            act(number)
+        except BaseException as raised:  # noqa: BLE001  # raised again below, in the thread that asked
+            wrong.append(raised)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(count)]
     began = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    if wrong:
+        raise wrong[0]
     return time.perf_counter() - began
 
 
