@@ -151,6 +151,31 @@ def test_whichever_process_of_the_cluster_is_killed_the_next_job_is_done(start: 
     assert cluster.end() == 0
 
 
+def test_after_a_monitor_was_killed_failures_are_recorded_as_what_they_are(start: Start, owner: User) -> None:
+    cluster = start()
+    monitor = cluster.helpers()[0]
+    os.kill(monitor, signal.SIGKILL)
+    cluster.wait_for(
+        lambda: len(cluster.helpers()) == 2 and monitor not in cluster.helpers(), "another monitor"
+    )
+    job = send(owner, "sleep badly")  # no number: a bug of the processor's
+    record = cluster.wait_for(lambda: ErrorRecord.objects.filter(job=job).first(), "its record", 5)
+    assert record.code == "internal_error"
+    os.kill(cluster.pid, signal.SIGTERM)
+    assert cluster.end() == 0
+
+
+def test_whichever_idle_worker_is_killed_the_others_go_on_at_once(start: Start, owner: User) -> None:
+    cluster = start()
+    for number in range(6):
+        cluster.wait_for(lambda: len(cluster.workers()) == 2, "both workers")
+        os.kill(cluster.workers()[number % 2], signal.SIGKILL)
+        work_is_done(cluster, owner, 5)
+    assert Node.objects.get().restarts == 0
+    os.kill(cluster.pid, signal.SIGTERM)
+    assert cluster.end() == 0
+
+
 def test_a_cluster_that_starts_no_job_is_started_anew(start: Start, owner: User) -> None:
     cluster = start()
     # Stopped, not dead: the sentinel sees nothing wrong with a pusher that hands over nothing.

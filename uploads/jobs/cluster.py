@@ -21,6 +21,7 @@ from django_q.conf import Conf
 from uploads.jobs import identity
 from uploads.jobs.board import Board
 from uploads.jobs.broker import QuickBroker
+from uploads.jobs.locks import HolderLock
 from uploads.jobs.nodes import NodeIdentity
 
 SENTINEL_LOST = 70  # exit status: the cluster ended though nobody had asked it to
@@ -46,9 +47,17 @@ def relax_database() -> None:
 
 
 class WatchedSentinel(Sentinel):
-    """django-q2's sentinel, which writes on the board which process is its pusher, and that workers died."""
+    """django-q2's sentinel, which writes on the board which process is its pusher, and that workers died.
+
+    The locks of its queues do not die with a worker, a monitor or a pusher that is killed.
+    """
 
     board: Board
+
+    def start(self) -> None:
+        for queue in (self.task_queue, self.result_queue):
+            queue._rlock, queue._wlock = HolderLock(), HolderLock()
+        super().start()
 
     def spawn_pusher(self) -> Any:
         if isinstance(self.broker, QuickBroker):
