@@ -20,9 +20,15 @@ from tests.chaos.sender import Sender
 from tests.chaos.servers import Absent, servers_for
 from tests.chaos.site import Site
 from tests.chaos.table import Table, markdown
+from tests.chaos.timing import Timing
 
 SETUPS = ("sqlite", "postgres", "redis")
 LEASE = 10
+CLOCK_OFFSET = 3600  # seconds by which the second host's clock is ahead
+TRIES, TRIES_FULL = 4, 20
+WRITERS, WRITERS_FULL = 300, 2000
+HOSTS_FULL = 3
+FAULTS_FULL, SECONDS_FULL = 500, 600.0
 # Delays between attempts are capped, so that a run ends in minutes; how many there may be is as shipped.
 BUDGETS = '{"worker_lost": {"delay_cap": 2}, "processor_crashed": {"delay_cap": 2}, "internal_error": ' \
     '{"delay_cap": 2}, "storage_unavailable": {"delay_cap": 5}}'  # fmt: skip
@@ -56,8 +62,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=40, help="how many random faults at most")
     parser.add_argument("--seconds", type=float, default=30, help="for how long they are done at most")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--full", action="store_true", help="500 faults and 20 tries of each measurement")
+    parser.add_argument("--no-timing", action="store_true", help="the random faults alone")
     parser.add_argument("--keep", type=Path, help="where logs and data are left, instead of nowhere")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.full:
+        options.faults, options.seconds = FAULTS_FULL, max(options.seconds, SECONDS_FULL)
+    return options
 
 
 def _run(setup: str, table: Table, options: argparse.Namespace) -> None:
@@ -68,16 +79,41 @@ def _run(setup: str, table: Table, options: argparse.Namespace) -> None:
         with servers_for(setup, Path(made)) as (postgres, redis):
             (folder / "data").mkdir(exist_ok=True)
             with disk.own_disk(folder / "data", allowed=options.mounts) as own:
-                site = Site(folder, setup, postgres, redis, LEASE, {"UPLOADS_BUDGETS": BUDGETS})
+                settings = {
+                    "UPLOADS_BUDGETS": BUDGETS,
+                    "UPLOADS_WEB_WORKERS": "6" if setup == "sqlite" else "2",
+                }
+                # On SQLite the hosts have one clock: the kernel's. PostgreSQL's is the one that counts.
+                skew = 0 if setup == "sqlite" else CLOCK_OFFSET
+                site = Site(folder, setup, postgres, redis, LEASE, settings, clock_offset=skew)
                 site.start()
                 try:
-                    _storm(site, table, options, own_disk=own)
+                    kept = Ledger()
+                    if not options.no_timing:
+                        _measure(site, kept, table, options)
+                    _storm(site, kept, table, options, own_disk=own)
                 finally:
                     site.stop()
 
 
-def _storm(site: Site, table: Table, options: argparse.Namespace, *, own_disk: bool) -> None:
-    kept, luck = Ledger(), random.Random(options.seed)
+def _measure(site: Site, kept: Ledger, table: Table, options: argparse.Namespace) -> None:
+    """The rows of the table that are measured one at a time."""
+    sender = Sender(site, kept, options.seed, crashes=0, fells=0)
+    timing = Timing(site, sender, table, random.Random(f"{options.seed}/timing"))
+    tries = TRIES_FULL if options.full else TRIES
+    timing.rescue(tries)
+    timing.idle_worker(tries)
+    timing.stops(tries)
+    if site.setup == "sqlite":
+        timing.writers(WRITERS_FULL if options.full else WRITERS)
+    site.start_second_host()
+    timing.host(HOSTS_FULL if options.full else 1)
+
+
+def _storm(site: Site, kept: Ledger, table: Table, options: argparse.Namespace, *, own_disk: bool) -> None:
+    """Faults at random while files are sent; then the verdict about every file that was acknowledged."""
+    site.start_second_host()
+    luck = random.Random(options.seed)
     faults = Faults(site, kept, own_disk=own_disk)
     sender = Sender(site, kept, options.seed, crashes=3, fells=2)
     pause = options.seconds / max(1, options.faults)

@@ -85,7 +85,10 @@ class Cluster:
 
 @dataclass
 class Site:
-    """The instance. `lease` in seconds; `settings` go into the environment of both hosts."""
+    """The instance. `lease` in seconds; `settings` go into the environment of both hosts.
+
+    The second host is there from `start_second_host` on.
+    """
 
     folder: Path
     setup: str
@@ -93,7 +96,6 @@ class Site:
     redis: Redis | None
     lease: int
     settings: dict[str, str]
-    second_host: bool = True
     clock_offset: int = 0  # seconds, of the second host
 
     def __post_init__(self) -> None:
@@ -130,18 +132,20 @@ class Site:
     # ------------------------------------------------------------ life
 
     def start(self) -> None:
-        """Start all and wait until it is ready. Raises RuntimeError with the log's end where it is not."""
+        """Start the first host and wait until it is ready. Raises RuntimeError with the log's end where it is not."""
         self.host_a.start()
         self.wait_until_ready()
         self.token = self.manage("create_token", "admin")
-        if self.second_host:
+
+    def start_second_host(self) -> None:
+        """Start it, if it does not run yet, and wait until both work."""
+        if self.host_b.process is None:
             self.host_b.start()
-            self.wait_until_both_work()
+        self.wait_until_both_work()
 
     def tend(self) -> None:
         self.host_a.tend()
-        if self.second_host:
-            self.host_b.tend()
+        self.host_b.tend()
 
     def stop(self) -> tuple[int, int]:
         """Stop both in order; their exit statuses."""
@@ -177,16 +181,17 @@ class Site:
 
     def client(self) -> httpx.Client:
         return httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=httpx.Timeout(60)
-        )
+            base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=httpx.Timeout(60),
+            verify=False,  # plain HTTP: reading the certificates takes longer than a request
+        )  # fmt: skip
 
     # ------------------------------------------------------------ who is who
 
     def clusters(self, *, expected: bool = False) -> list[Cluster]:
         """Those that run now; with `expected`, an empty one stands for each that should and does not."""
-        found = [_cluster(self._supervisor("qcluster"))]
-        if self.second_host:
-            found.append(_cluster(self._other_supervisor()))
+        found = [cluster_of(self._supervisor("qcluster"))]
+        if self.host_b.process is not None:
+            found.append(cluster_of(self._other_supervisor()))
         return found if expected else [one for one in found if one.supervisor]
 
     def web(self) -> tuple[int, list[int]]:
@@ -219,7 +224,7 @@ def _namespace() -> list[str]:
     return []
 
 
-def _cluster(supervisor: int) -> Cluster:
+def cluster_of(supervisor: int) -> Cluster:
     found = Cluster(supervisor)
     if not supervisor:
         return found

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from uploads.codes import FAILURE_CODES
 
 TERMINAL = {"succeeded", "failed", "cancelled"}
 END_SECONDS = 60.0
+READERS = 4
 Jobs = dict[str, dict[str, Any]]
 
 
@@ -56,11 +58,13 @@ def _all_jobs(client: httpx.Client) -> Jobs:
 def judge(site: Site, kept: Ledger, jobs: Jobs, table: Table) -> None:
     """Fill the table's rows about jobs."""
     there = {job_id: one for job_id, one in kept.acknowledged.items() if job_id in jobs}
-    with site.client() as client:
+    with site.client() as client, ThreadPoolExecutor(READERS) as readers:
+        files = readers.map(lambda job_id: _file_fault(client, job_id, there[job_id], jobs), there)
+        results = readers.map(lambda job_id: _result_fault(site, client, jobs[job_id], there[job_id]), there)
+        errors = dict(zip(there, readers.map(lambda job_id: _errors(client, job_id), there), strict=True))
         lost = [f"{one.name} ({job_id}) is not listed" for job_id, one in kept.acknowledged.items()
                 if job_id not in jobs]  # fmt: skip
-        lost += [fault for job_id, one in there.items() if (fault := _file_fault(client, job_id, one, jobs))]
-        table.zero("acknowledged uploads lost", lost, str(len(kept.acknowledged)))
+        table.zero("acknowledged uploads lost", [*lost, *filter(None, files)], str(len(kept.acknowledged)))
         table.zero(
             "jobs not terminal 60 s after the last fault",
             [f"{one.name} ({job_id}) is {jobs[job_id]['state']}, attempt {jobs[job_id]['attempt']}"
@@ -68,10 +72,8 @@ def judge(site: Site, kept: Ledger, jobs: Jobs, table: Table) -> None:
         )  # fmt: skip
         table.zero(
             "succeeded jobs whose result or artifacts are missing, doubled or of another attempt",
-            [fault for job_id, one in there.items() if jobs[job_id]["state"] == "succeeded"
-             and (fault := _result_fault(site, client, jobs[job_id], one))],
-        )  # fmt: skip
-        errors = {job_id: _errors(client, job_id) for job_id in there}
+            [*filter(None, results)],
+        )
     table.zero(
         "attempts without an outcome, or failed without exactly one error record", _history(site, jobs)
     )
@@ -93,6 +95,9 @@ def _file_fault(client: httpx.Client, job_id: str, sent: Sent, jobs: Jobs) -> st
 
 
 def _result_fault(site: Site, client: httpx.Client, job: dict[str, Any], sent: Sent) -> str:
+    """What is wrong with what a job that succeeded gives, "" for nothing."""
+    if job["state"] != "succeeded":
+        return ""
     names = [one["name"] for one in job["artifacts"]]
     where = site.data_dir / "artifacts" / job["id"].replace("-", "")[:2] / job["id"] / str(job["attempt"])
     on_disk = sorted(one.name for one in where.iterdir()) if where.is_dir() else []
