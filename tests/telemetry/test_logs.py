@@ -48,3 +48,19 @@ def test_a_failed_attempt_is_not_told_twice(said: io.StringIO) -> None:
     logging.getLogger("django-q").error("Failed 'math.sqrt' (mine) - domain error")
     [line] = [json.loads(line) for line in said.getvalue().splitlines()]
     assert "math.sqrt" in line["event"]
+
+
+def test_what_no_view_has_caught_is_told_once_with_its_traceback_and_request(
+    client: Client, db: None, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object, **_options: object) -> None:
+        raise RuntimeError("on the rocks")
+
+    monkeypatch.setattr("django.contrib.auth.views.LoginView.get_context_data", broken)
+    client.raise_request_exception = False
+    answer = client.get("/login/")
+    assert answer.status_code == 500
+    [line] = [json.loads(line) for line in said.getvalue().splitlines() if "on the rocks" in line]
+    assert (line["event"], line["level"]) == ("request.failed", "error")
+    assert line["request"] == answer["X-Request-ID"]
+    assert "RuntimeError" in line["exception"]

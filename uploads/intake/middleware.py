@@ -8,6 +8,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import structlog
+from django.core.signals import got_request_exception
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -26,6 +27,7 @@ class RequestLogMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
+        got_request_exception.connect(_say_what_failed, dispatch_uid="uploads.request_failed")
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.headers.get("X-Request-ID", "")
@@ -47,3 +49,8 @@ class RequestLogMiddleware:
             )  # fmt: skip
         response.headers["X-Request-ID"] = request_id
         return response
+
+
+def _say_what_failed(**_signal: object) -> None:
+    """Log what no view has caught: Django's own line about it is silenced, since it repeats ours."""
+    log.error("request.failed", exc_info=True)

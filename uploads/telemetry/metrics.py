@@ -24,3 +24,12 @@ ATTEMPT_SECONDS = Histogram(
     buckets=(0.01, 0.05, 0.2, 1, 5, 20, 60, 300),
 )
 FAILURES = Counter("wharfinger_failures", "Failed attempts recorded.", ["code"])
+
+
+def open_files() -> None:
+    """Open this process's files now, not at its first refusal: that may be one for want of disk.
+
+    Raises OSError.
+    """
+    REFUSALS.labels("internal_error")
+    REQUESTS.labels("GET", "-", 500)

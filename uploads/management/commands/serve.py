@@ -20,6 +20,7 @@ from granian.server.mp import MPServer
 
 from uploads.intake import connections, watchdog
 from uploads.management.process import bind_forks, die_with
+from uploads.telemetry import metrics
 
 # A stop waits so long for requests in flight; a client that says nothing is cut much sooner (watchdog).
 KILL_TIMEOUT = 5
@@ -90,6 +91,8 @@ def load_application() -> Callable[..., Any]:
         die_with(_main_pid)
     watchdog.start(settings.UPLOADS_IDLE_TIMEOUT, settings.UPLOADS_MIN_RATE, port=settings.PORT)
     connections.keep_wal()
+    connections.pool()
+    metrics.open_files()
     application: Callable[..., Any] = import_module("project.wsgi").application
     return application
 
