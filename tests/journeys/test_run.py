@@ -257,3 +257,14 @@ def test_make_run_ends_with_make(tmp_path: Path, number: signal.Signals) -> None
             os.kill(entry.pid, signal.SIGKILL)
         make.wait()
         assert look_up(make.pid) is None
+
+
+def test_counters_of_earlier_runs_do_not_pile_up(own_wharf: Callable[..., Wharf]) -> None:
+    first = own_wharf()
+    assert first.stop() == 0
+    old = {path.name for path in (first.data_dir / "metrics").glob("*.db")}
+    assert old
+    second = start_wharf(first.data_dir)
+    left = {path.name for path in (first.data_dir / "metrics").glob("*.db")} & old
+    assert second.stop() == 0
+    assert not left

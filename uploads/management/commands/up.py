@@ -43,6 +43,7 @@ class Command(BaseCommand):
             address = listen_address(settings.HOST, settings.PORT)
             _check_writable()
             _try_processors()
+            _forget_old_counters()
             password = _prepare_database()
             if signals.requested:
                 return
@@ -113,6 +114,16 @@ def _try_processors() -> None:
         Registry(settings.UPLOADS_PROCESSORS).try_strangers()
     except ImportError as wrong:
         raise CommandError(f"UPLOADS_PROCESSORS: {wrong}") from wrong
+
+
+def _forget_old_counters() -> None:
+    """Remove the metrics of processes that are gone: their files are named by process id and would pile up.
+
+    Nothing of ours runs yet: the address was free a moment ago. A scraper takes it for the restart it is.
+    """
+    for old in settings.METRICS_DIR.glob("*.db"):
+        if not old.stem.endswith(f"_{os.getpid()}"):
+            old.unlink(missing_ok=True)
 
 
 def _prepare_database() -> str:
