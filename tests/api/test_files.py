@@ -202,6 +202,8 @@ def test_a_download_takes_a_chunk_of_memory_at_a_time(program: Client, job: Uplo
         ("a\r\nSet-Cookie: b", 'attachment; filename="aSet-Cookie: b"'),
         ("\u202egnp.exe", 'attachment; filename="gnp.exe"'),
         ("", 'attachment; filename="file"'),
+        ("名前.pdf", "attachment; filename=\"file.pdf\"; filename*=utf-8''%E5%90%8D%E5%89%8D.pdf"),
+        (".profile", "attachment; filename=\"profile\"; filename*=utf-8''.profile"),
     ],
 )
 def test_a_name_reaches_old_and_new_clients_and_breaks_no_header(name: str, header: str) -> None:

@@ -171,7 +171,10 @@ class Slice:
 def disposition(filename: str, *, attachment: bool) -> str:
     """Content-Disposition (RFC 6266): a name for every client, and beside it the true one (RFC 8187)."""
     name = "".join(letter for letter in filename if letter.isprintable()) or "file"
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().strip(" .")
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().strip()
+    if plain.startswith(".") and not name.startswith("."):
+        plain = f"file{plain}"  # all of its stem was of other letters: keep what tells its kind
+    plain = plain.strip(" .")
     # A percent sign in the plain name is decoded by some browsers, so it needs the second form too.
     plain = plain.replace("%", "_") or "file"
     header = content_disposition_header(attachment, plain) or ""
