@@ -1,6 +1,6 @@
 """`make bench`: every figure the README and docs/performance.md name, each against its peer in this run.
 
-`python -m benchmarks NAME …` runs some: uploads, health, queue, sandbox, tus.
+`python -m benchmarks NAME …` runs some: uploads, health, queue, sandbox, tus, pages.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("sandbox", "queue", "health", "uploads", "tus")
+ALL = ("sandbox", "queue", "health", "uploads", "tus", "pages")
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.factories import make_user
+from uploads.web import acquaintance, listing
 
 HTMX = {"HX-Request": "true"}
 
@@ -19,6 +20,13 @@ HTMX = {"HX-Request": "true"}
 def data_dir(settings: Any, tmp_path: Path) -> Path:
     settings.DATA_DIR = tmp_path
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered for a moment is not remembered from test to test."""
+    monkeypatch.setattr(listing, "_places", (float("-inf"), {}))
+    monkeypatch.setattr(acquaintance, "_known", {})
 
 
 @pytest.fixture

@@ -52,6 +52,21 @@ def test_an_unchanged_look_is_cheap(at: Client, owner: User, django_assert_num_q
     page = Page(at)
     with django_assert_num_queries(3):  # session, person, versions
         assert page.ask().status_code == 304
+    with django_assert_num_queries(1):  # who this is has been seen a moment ago
+        assert page.ask().status_code == 304
+
+
+def test_who_signed_out_sees_no_change_any_more(at: Client, owner: User) -> None:
+    job = make_job(State.RUNNING, owner=owner)
+    page = Page(at)
+    assert page.ask().status_code == 304
+    cookie = at.cookies["sessionid"].value
+    at.logout()
+    at.cookies["sessionid"] = cookie
+    UploadJob.objects.filter(pk=job.pk).update(progress=50, note="half way")
+    answer = page.ask()
+    assert answer.status_code == 401
+    assert "half way" not in answer.content.decode()
 
 
 def test_only_the_row_that_moved_is_sent(at: Client, owner: User) -> None:

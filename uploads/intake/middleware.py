@@ -41,11 +41,12 @@ class RequestLogMiddleware:
             route = match.route if match else "-"
             method = request.method if request.method in _METHODS else "other"
             metrics.REQUESTS.labels(method, route, response.status_code).observe(spent)
-            say = log.debug if request.path.startswith(_QUIET) else log.info
+            quiet = request.path.startswith(_QUIET) or response.status_code == 304  # a page that looks again
+            say = log.debug if quiet else log.info
             say(
                 "request.answered", method=request.method, path=request.path[:500],
                 status=response.status_code, seconds=round(spent, 4),
-                user=getattr(getattr(request, "user", None), "pk", None),
+                user=None if quiet else getattr(getattr(request, "user", None), "pk", None),  # it may cost queries
             )  # fmt: skip
         response.headers["X-Request-ID"] = request_id
         return response

@@ -16,7 +16,11 @@ from uploads.web import words
 def refusal_page(request: HttpRequest, refused: Refused) -> HttpResponse:
     """A page that says why something was turned away."""
     title, detail = gettext(refused.title), words.refusal(refused)
-    context = {"title": title, "detail": "" if detail == title else detail, "retry_after": refused.retry_after}
+    context = {
+        "title": title,
+        "detail": "" if detail == title else detail,
+        "retry_after": refused.retry_after,
+    }
     response = render(request, "uploads/refused.html", context, status=refused.status)
     if refused.retry_after is not None:
         response["Retry-After"] = str(refused.retry_after)

@@ -98,7 +98,9 @@ def _more(found: int) -> str:
 
 def zipped(user: User, chosen: Chosen) -> Iterator[bytes]:
     """The files as one zip, in pieces, in the order they came. Raises Refused where there is none, or too many."""
-    rows = chosen.rows(user).filter(queued_at__isnull=False).prefetch_related(None).order_by("created_at", "pk")
+    rows = (
+        chosen.rows(user).filter(queued_at__isnull=False).prefetch_related(None).order_by("created_at", "pk")
+    )
     jobs = list(rows[: settings.UPLOADS_MAX_FILES * 10 + 1])
     if not jobs:
         raise Refused("not_found", _("None of these has a file to download."))

@@ -271,7 +271,9 @@ def _sentences(result: Mapping[str, Any]) -> list[words.Said]:
     for one in chain.from_iterable(said):
         if isinstance(one, dict):
             told = words.said(plain.text(one.get("message"), 300))
-            found.append(words.Said(plain.join(plain.text(one.get("name"), 80), told.text, by=": "), told.lang))
+            found.append(
+                words.Said(plain.join(plain.text(one.get("name"), 80), told.text, by=": "), told.lang)
+            )
         else:
             found.append(words.said(plain.text(one, 300)))
     return [one for one in found if one]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +31,7 @@ PAGE = 25
 LIVE_ROWS = 200  # of a page, the newest rows are kept live, and
 LIVE_BELOW = 40  # as many further down that are under way, as the browser names them
 _LEAST = timedelta(microseconds=1)
+PLACES_SECONDS = 1.0
 PLACES = 20  # beyond these a place in the queue would change too often to be worth a row's redrawing
 
 FILTERS: dict[str, tuple[Any, tuple[State, ...]]] = {
@@ -55,7 +57,10 @@ class Wanted:
         return cls(state if state in FILTERS else "", query.get("q", "").replace("\0", "").strip()[:255])
 
     def rows(self, user: User) -> JobQuerySet:
-        rows = access.own(user).select_related("transfer")
+        """One's own jobs among these, with all that a row shows."""
+        return self.among(access.own(user).select_related("transfer"))
+
+    def among(self, rows: JobQuerySet) -> JobQuerySet:
         if states := FILTERS[self.state][1]:
             rows = rows.filter(state__in=states)
         return rows.filter(filename__icontains=self.q) if self.q else rows
@@ -66,6 +71,8 @@ class Wanted:
 
 
 # ---------------------------------------------------------------- pages
+
+_places: tuple[float, dict[UUID, int]] = (-PLACES_SECONDS, {})
 
 
 def cursor_of(job: UploadJob) -> str:
@@ -100,9 +107,17 @@ def page(user: User, wanted: Wanted, after: str = "") -> tuple[list[UploadJob], 
 
 
 def places() -> dict[UUID, int]:
-    """The place in line, from 1, of the first jobs that are due, whoever owns them."""
-    first = UploadJob.objects.due().order_by("run_after", "pk").values_list("pk", flat=True)[:PLACES]
-    return {job_id: number for number, job_id in enumerate(first, 1)}
+    """The place in line, from 1, of the first jobs that are due, whoever owns them; up to a second old.
+
+    All open pages ask for the same, and the order of a long queue is not free.
+    """
+    global _places
+    now = time.monotonic()
+    if now - _places[0] > PLACES_SECONDS:
+        line = UploadJob.objects.due().order_by("-priority", "run_after", "pk")
+        first = line.values_list("pk", flat=True)[:PLACES]
+        _places = now, {job_id: number for number, job_id in enumerate(first, 1)}
+    return _places[1]
 
 
 # ---------------------------------------------------------------- what has changed
@@ -176,14 +191,22 @@ def named(ids: str) -> list[UUID]:
     return [UUID(part) for part in parts if len(part) == 32 and set(part) <= set("0123456789abcdef")]
 
 
-def changes(
-    user: User, wanted: Wanted, until: str, known: Sequence[str], also: Sequence[UUID] = ()
-) -> Changes:
-    """Compare the list down to the cursor `until` (all of it where empty) with what a browser has.
+def glance(owner_id: int, wanted: Wanted, until: str, also: Sequence[UUID] = ()) -> tuple[str, int]:
+    """The ETag and pause of `changes` alone, in one query."""
+    now, _below, _full, states, _line = _look(owner_id, wanted, until, also)
+    return _etag(now), pause(states)
 
-    Where that is more than LIVE_ROWS, the newest are compared, and the rows `also`.
-    """
-    everything = wanted.rows(user).prefetch_related(None)
+
+def _etag(now: dict[UUID, str]) -> str:
+    return f'"{".".join(now.values())}"'
+
+
+def _look(
+    owner_id: int, wanted: Wanted, until: str, also: Sequence[UUID]
+) -> tuple[dict[UUID, str], list[UUID], bool, set[str], dict[UUID, int]]:
+    """The rows that are kept live: their versions by id, those of `also` among them, whether there are more
+    than LIVE_ROWS, the states they are in, and the line."""
+    everything = wanted.among(UploadJob.objects.owned_by(owner_id))
     rows = everything
     if place := _place(until):
         moment, last = place
@@ -193,15 +216,29 @@ def changes(
     below = [job_id for job_id in also if full and job_id not in {row[0] for row in seen}]
     if below:
         seen += everything.filter(pk__in=below).values_list(*SEEN)
-    line = places() if any(row[1] == State.QUEUED for row in seen) else {}
+    states = {row[1] for row in seen}
+    line = places() if State.QUEUED in states else {}
     now = {
         pk: version(pk, state, progress, note, attempt, due, line.get(pk))
         for pk, state, progress, note, attempt, due in seen
     }
+    return now, below, full, states, line
+
+
+def changes(
+    user: User, wanted: Wanted, until: str, known: Sequence[str], also: Sequence[UUID] = ()
+) -> Changes:
+    """Compare the list down to the cursor `until` (all of it where empty) with what a browser has.
+
+    Where that is more than LIVE_ROWS, the newest are compared, and the rows `also`.
+    """
+    now, below, full, states, line = _look(user.pk, wanted, until, also)
     before = {one[:12]: one for one in known}
     stale = [job_id for job_id, mark in now.items() if before.get(key_of(job_id)) != mark]
     # Between the two queries a job may move on or vanish: the next look sees to that.
-    loaded: dict[UUID, UploadJob] = access.own(user).select_related("transfer").in_bulk(stale) if stale else {}
+    loaded: dict[UUID, UploadJob] = (
+        access.own(user).select_related("transfer").in_bulk(stale) if stale else {}
+    )
     shown = {key_of(job_id) for job_id in now}
     new: list[Group] = []
     previous, together = "", False
@@ -215,8 +252,8 @@ def changes(
             previous = key_of(job_id)
         together = fresh
     return Changes(
-        etag=f'"{".".join(now.values())}"',
-        pause=pause(row[1] for row in seen),
+        etag=_etag(now),
+        pause=pause(states),
         changed=[loaded[job_id] for job_id in stale if job_id in loaded and key_of(job_id) in before],
         new=new,
         # Among the newest rows, one that is missing may merely have been pushed down.

@@ -28,6 +28,7 @@ def script_texts() -> dict[str, str]:
         "insist": _("Send anyway"),
         "skip": _("Skip"),
         "again": _("{reason} Trying again in {seconds} s."),
+        "againMinutes": _("{reason} Trying again in {minutes} min."),
         "refused": _("{name} was not taken: {reason}"),
         "progress": _("Progress of {name}"),
         "actOn": _("{act}: {name}"),
@@ -36,7 +37,9 @@ def script_texts() -> dict[str, str]:
         "strange": _("The server answered {status} and did not say why. Retry in a while."),
         "tooLarge": _("The file is larger than the {size} accepted here."),
         "unreadable": _("The file cannot be read any more. Was it moved or changed? Choose it again."),
-        "changedOnDisk": _("The file has changed since part of it was sent. Choose it again to send it anew."),
+        "changedOnDisk": _(
+            "The file has changed since part of it was sent. Choose it again to send it anew."
+        ),
         "changed": _("The file has changed since part of it was sent, so it is sent from the start."),
         "startsAnew": _("The server no longer had what was sent before, so it is sent from the start."),
         "here": _("This is already here, as {name}."),

@@ -6,6 +6,7 @@ Everything works as plain forms and links; with htmx the same views answer with 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
@@ -13,7 +14,6 @@ from django.http import HttpResponse, HttpResponseNotModified
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -23,7 +23,7 @@ from django.views.decorators.vary import vary_on_headers
 from uploads.codes import Refused
 from uploads.intake import receive
 from uploads.models import State
-from uploads.web import listing, rows
+from uploads.web import acquaintance, listing, pace, rows
 from uploads.web.answers import refusal_page
 from uploads.web.signed import PageRequest, signed_in
 from uploads.web.texts import script_texts
@@ -85,28 +85,42 @@ def _receive(request: PageRequest) -> HttpResponseBase:
 
 @require_GET
 @never_cache
-@signed_in
 def live(request: PageRequest) -> HttpResponseBase:
     """What has changed in the list since the browser last looked; 304 where nothing has.
 
     The ETag is the versions of all rows, see `listing`. `Poll-After` says in milliseconds when to ask again,
-    0 not before something happens in the browser.
+    0 not before something happens in the browser. Most looks find nothing: those end before anybody is asked
+    who this is.
     """
+    tag = request.headers.get("If-None-Match", "").removeprefix("W/")
     wanted = listing.Wanted.from_query(request.GET)
-    known = listing.known_versions(request.headers.get("If-None-Match", ""))
-    also = listing.named(request.GET.get("also", ""))
-    found = listing.changes(request.user, wanted, request.GET.get("until", ""), known, also)
-    response: HttpResponse
-    if found.etag == request.headers.get("If-None-Match", "").removeprefix("W/"):
-        response = HttpResponseNotModified()
-    else:
-        context = {
-            "changed": rows.rows(found.changed, found.places),
-            "new": [(group.after, rows.rows(group.jobs, found.places)) for group in found.new],
-            "gone": found.gone,
-            "announcement": rows.announcement(found.news),
-        }
-        response = render(request, "uploads/_live.html", context)
-    response["ETag"] = found.etag
-    response["Poll-After"] = str(found.pause)
+    until, also = request.GET.get("until", ""), listing.named(request.GET.get("also", ""))
+    owner_id = acquaintance.of(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    if owner_id is not None:
+        etag, wish = listing.glance(owner_id, wanted, until, also)
+        if etag == tag:
+            return _paced(HttpResponseNotModified(), etag, wish)
+    return _changes(request, tag, wanted, until, also)
+
+
+@signed_in
+def _changes(
+    request: PageRequest, tag: str, wanted: listing.Wanted, until: str, also: list[UUID]
+) -> HttpResponseBase:
+    acquaintance.met(request.session.session_key, request.user.pk)
+    found = listing.changes(request.user, wanted, until, listing.known_versions(tag), also)
+    if found.etag == tag:
+        return _paced(HttpResponseNotModified(), found.etag, found.pause)
+    context = {
+        "changed": rows.rows(found.changed, found.places),
+        "new": [(group.after, rows.rows(group.jobs, found.places)) for group in found.new],
+        "gone": found.gone,
+        "announcement": rows.announcement(found.news),
+    }
+    return _paced(render(request, "uploads/_live.html", context), found.etag, found.pause)
+
+
+def _paced(response: HttpResponse, etag: str, wish: int) -> HttpResponse:
+    response["ETag"] = etag
+    response["Poll-After"] = str(pace.pause(wish))
     return response

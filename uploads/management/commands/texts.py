@@ -22,7 +22,9 @@ class Command(BaseCommand):
             return
         # Development machines may lack gettext; where changes are checked, it is installed.
         if (tools := catalogue.missing_tools()) and os.environ.get("CI") != "true":
-            self.stderr.write(f"Translations were not checked: {', '.join(tools)} not found. Install gettext.")
+            self.stderr.write(
+                f"Translations were not checked: {', '.join(tools)} not found. Install gettext."
+            )
             return
         if found := catalogue.faults():
             raise CommandError("\n".join(found))
