@@ -10,7 +10,7 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from tests.journeys.browser import chromium
+from tests.journeys.page.browser import chromium
 
 
 def test_the_page_loads_only_what_is_ours() -> None:
