@@ -54,5 +54,6 @@ def test_a_browser_draws_the_page_without_a_complaint(live_server: Any) -> None:
         page.locator(".opblock-summary", has_text="/api/uploads/{filename}").click()
         page.get_by_role("button", name="Try it out").click()
         page.get_by_role("button", name="Execute").wait_for()
-        assert page.locator(".opblock").count() == 15
+        paths = Client().get("/api/openapi.json").json()["paths"].values()
+        assert page.locator(".opblock").count() == sum(len(operations) for operations in paths) > 10
         assert complaints == []
