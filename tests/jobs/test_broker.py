@@ -30,6 +30,7 @@ from tests.factories import make_job
 from uploads.jobs import broker as broker_module
 from uploads.jobs import messages, queue, wakeup
 from uploads.jobs.broker import TASK, Pace, QuickBroker
+from uploads.jobs.dialect import dialect
 from uploads.models import Message, Pause, UploadJob
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
@@ -131,7 +132,7 @@ class TestOrder:
             explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
             if connection.vendor == "postgresql":
                 cursor.execute("SET enable_seqscan = off")
-            until = messages._SQL[connection.vendor]["until"]
+            until = dialect().until
             cursor.execute(explain + messages._LOOK.format(until=until), ["wharfinger"])
             plan = str(cursor.fetchall())
         assert "message_next" in plan

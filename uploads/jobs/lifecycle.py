@@ -18,9 +18,10 @@ from django.db.models.functions import Now
 from uploads.codes import FAILURE_CODES, Refused
 from uploads.jobs import budgets, capacity, queue
 from uploads.jobs.acceptance import Landed, accept
+from uploads.jobs.dialect import dialect, key
 from uploads.jobs.identity import Worker
 from uploads.jobs.report import FailureReport
-from uploads.models import Artifact, Attempt, ErrorRecord, Outcome, State, UploadJob
+from uploads.models import Artifact, Attempt, ErrorRecord, Outcome, Pause, State, UploadJob
 from uploads.models.job import PRIORITIES
 from uploads.storage import disk, parts
 from uploads.storage.durable import StorageUnavailable
@@ -69,13 +70,9 @@ def abandon(job_id: UUID) -> bool:
 def start(job_id: UUID, worker: Worker) -> UploadJob | None:
     """Begin the next attempt of a queued and due job; None where it is not, is paused, or somebody was faster."""
     with transaction.atomic():
-        moved = UploadJob.objects.due().unpaused().filter(pk=job_id).update(
-            state=State.RUNNING, attempt=F("attempt") + 1, progress=0, note="", run_after=None,
-            started_at=Now(), lease_until=Now() + timedelta(seconds=settings.UPLOADS_LEASE_SECONDS),
-        )  # fmt: skip
-        if not moved:
+        job = _started(job_id)
+        if job is None:
             return None
-        job = UploadJob.objects.get(pk=job_id)
         Attempt.objects.create(
             job_id=job_id, number=job.attempt, node_id=worker.node, worker=worker.name, pid=worker.pid,
             pid_started=worker.started, started_at=job.started_at or Now(),
@@ -83,6 +80,19 @@ def start(job_id: UUID, worker: Worker) -> UploadJob | None:
         )  # fmt: skip
     log.info("attempt.started", job=str(job_id), attempt=job.attempt)
     return job
+
+
+def _started(job_id: UUID) -> UploadJob | None:
+    """The guarded UPDATE of a start and the row that it leaves, in one statement: due, unpaused, then running."""
+    sql, jobs = dialect(), UploadJob._meta.db_table
+    moved = UploadJob.objects.raw(
+        f"UPDATE {jobs} SET state = 'running', attempt = attempt + 1, progress = 0, note = '', "  # noqa: S608
+        f"run_after = NULL, started_at = {sql.now}, lease_until = {sql.later} "
+        f"WHERE id = %s AND state = 'queued' AND run_after <= {sql.now} AND NOT EXISTS "
+        f"(SELECT 1 FROM {Pause._meta.db_table} p WHERE p.kind = '' OR p.kind = {jobs}.kind) RETURNING *",
+        [settings.UPLOADS_LEASE_SECONDS, key(job_id)],
+    )
+    return next(iter(moved), None)
 
 
 def seconds_until_due(job_id: UUID) -> float:

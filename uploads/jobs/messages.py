@@ -13,28 +13,12 @@ from uuid import UUID
 from django.db import connection
 
 from uploads.jobs import wakeup
+from uploads.jobs.dialect import dialect, key
 from uploads.models import Message, Pause, UploadJob
 from uploads.models.job import NORMAL_PRIORITY
 
 _TABLE, _JOBS, _PAUSES = (model._meta.db_table for model in (Message, UploadJob, Pause))
 _CHUNK = 500  # SQLite takes a bounded number of parameters
-
-# The database's words: now; now plus seconds; seconds from now until `due`; and how to pick rows to delete.
-_SQL = {
-    "sqlite": {
-        "now": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')",
-        "later": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', %s || ' seconds')",
-        "until": "(JULIANDAY(due) - JULIANDAY('NOW')) * 86400.0",
-        "pick": "id IN ({})",
-    },
-    "postgresql": {
-        "now": "STATEMENT_TIMESTAMP()",
-        "later": "STATEMENT_TIMESTAMP() + MAKE_INTERVAL(secs => %s)",
-        "until": "EXTRACT(EPOCH FROM due - STATEMENT_TIMESTAMP())::float8",
-        # An array is computed once, where a planner may run the subquery of an IN again and lock other rows.
-        "pick": "id = ANY(ARRAY({} FOR UPDATE SKIP LOCKED))",
-    },
-}
 
 # When the first message of each priority is due: ten seeks in an index, however many wait.
 _LOOK = (
@@ -57,22 +41,22 @@ def put_jobs(queue: str, job_ids: Sequence[UUID], delay: float = 0) -> None:
 
     Within the caller's transaction, if there is one; who waits for messages is woken when it commits.
     """
-    sql = _SQL[connection.vendor]
+    sql = dialect()
     for start in range(0, len(job_ids), _CHUNK):
         some = job_ids[start : start + _CHUNK]
         marks = ", ".join(["%s"] * len(some))
         statement = (
             f"INSERT INTO {_TABLE} (queue, priority, due, job, payload) "  # noqa: S608 - our own names
-            f"SELECT %s, priority, {sql['later']}, id, '' FROM {_JOBS} WHERE id IN ({marks})"
+            f"SELECT %s, priority, {sql.later}, id, '' FROM {_JOBS} WHERE id IN ({marks})"
         )
         with connection.cursor() as cursor:
-            cursor.execute(statement, [queue, round(delay, 3), *map(_key, some)])
+            cursor.execute(statement, [queue, round(delay, 3), *map(key, some)])
     wakeup.ring()
 
 
 def put_payload(queue: str, payload: str) -> None:
     """Write a message with a signed task of somebody else's, due now."""
-    later = _SQL[connection.vendor]["later"]
+    later = dialect().later
     statement = f"INSERT INTO {_TABLE} (queue, priority, due, payload) VALUES (%s, %s, {later}, %s)"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(statement, [queue, NORMAL_PRIORITY, 0, payload])
@@ -86,19 +70,19 @@ def take(queue: str, at_most: int) -> tuple[list[Taken], float | None]:
     an operator has paused all starts.
     Looking costs ten short reads of an index and no lock, however many messages wait.
     """
-    sql = _SQL[connection.vendor]
+    sql = dialect()
     with connection.cursor() as cursor:
-        cursor.execute(_LOOK.format(until=sql["until"]), [queue])
+        cursor.execute(_LOOK.format(until=sql.until), [queue])
         waits = {priority: wait for priority, wait in cursor.fetchall() if wait is not None}
         due = [priority for priority, wait in waits.items() if wait <= 0]
         if not due:
             return [], min(waits.values(), default=None)
         first = (
-            f"SELECT id FROM {_TABLE} WHERE queue = %s AND priority = %s AND due <= {sql['now']} "  # noqa: S608
+            f"SELECT id FROM {_TABLE} WHERE queue = %s AND priority = %s AND due <= {sql.now} "  # noqa: S608
             "ORDER BY due LIMIT %s"
         )
         cursor.execute(
-            f"DELETE FROM {_TABLE} WHERE {sql['pick'].format(first)} RETURNING due, id, job, payload",  # noqa: S608
+            f"DELETE FROM {_TABLE} WHERE {sql.picked.format(first)} RETURNING due, id, job, payload",  # noqa: S608
             [queue, max(due), at_most],
         )
         rows = sorted(cursor.fetchall(), key=lambda row: (row[0], row[1]))
@@ -111,7 +95,3 @@ def move(job_id: UUID) -> None:
         priority=UploadJob.objects.filter(pk=job_id).values("priority")[:1]
     )
     wakeup.ring()
-
-
-def _key(job_id: UUID) -> UUID | str:
-    return job_id.hex if connection.vendor == "sqlite" else job_id
