@@ -18,6 +18,18 @@ def let_go() -> None:
             one.close()
 
 
+def pool() -> None:
+    """Let this process keep a few idle SQLite connections for whichever thread needs one next.
+
+    Call it in each web worker, before its threads begin. PostgreSQL has Django's own pool, by setting.
+    """
+    conf = django_connections.settings["default"]
+    if connection.vendor == "sqlite":
+        django_connections.close_all()
+        conf["ENGINE"] = "uploads.sqlite"
+        del django_connections["default"]  # this thread's was made by the other engine
+
+
 def keep_wal() -> None:
     """Hold one idle SQLite connection for the life of this process; call it once in each web worker.
 

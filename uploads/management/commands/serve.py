@@ -91,6 +91,7 @@ def load_application() -> Callable[..., Any]:
         die_with(_main_pid)
     watchdog.start(settings.UPLOADS_IDLE_TIMEOUT, settings.UPLOADS_MIN_RATE, port=settings.PORT)
     connections.keep_wal()
+    connections.pool()
     metrics.open_files()
     application: Callable[..., Any] = import_module("project.wsgi").application
     return application
