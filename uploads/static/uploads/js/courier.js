@@ -1,5 +1,6 @@
 // @ts-check
 /** Brings one file to the server: a small one in one request, a large one resumably, from where it stands. */
+import { SMALL, printOf } from "./item.js";
 import { Refused, ask, unanswered } from "./transport.js";
 import * as tus from "./tus.js";
 
@@ -8,7 +9,6 @@ import * as tus from "./tus.js";
  * @typedef {import("./transport.js").Job} Job
  */
 
-export const SMALL = 8 << 20; // bytes up to which starting anew costs less than resuming
 const AGAIN = 3; // times the server may correct our offset before it counts as a failure
 
 /**
@@ -79,6 +79,7 @@ async function resume(item, file, signal, progress, begun) {
   let at = item.url ? await whereItStands(item, signal, begun) : 0;
   for (let corrected = 0; ; ) {
     if (!item.url) {
+      item.print ||= await printOf(file);
       item.url = await tus.create(file, signal);
       at = 0;
       begun();

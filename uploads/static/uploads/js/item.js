@@ -1,5 +1,9 @@
 // @ts-check
 /** One file on its way, as queue and page know it. */
+import { Sha256 } from "./sha256.js";
+
+export const SMALL = 8 << 20; // bytes up to which starting anew costs less than resuming
+const SAMPLE = 64 << 10;
 
 /**
  * waiting, then sending, then sent. Refused for a while, or cut off, it is held; `asking` whether to send what is
@@ -31,7 +35,8 @@ export class Item {
     /** @type {Stage} */
     this.stage = file ? "waiting" : "left";
     this.url = ""; // of its resumable upload, once that is created
-    this.print = ""; // see memory.js
+    this.print = ""; // of its file, once that is begun
+    this.halted = false; // whether it was paused on an earlier visit
     this.sent = 0; // bytes
     this.speed = 0; // bytes a second, smoothed
     this.note = ""; // the name of a text that says what was odd
@@ -39,6 +44,8 @@ export class Item {
     this.problem = null;
     /** @type {Job | null} one of one's own with the same content */
     this.twin = null;
+    /** @type {Promise<void> | null} */
+    this.compared = null; // with what is already here
     this.anyway = false; // to be sent although it is already here
     this.doubtful = false; // it may have arrived, but the answer was lost
     this.stumbles = 0; // answers in a row that said the server is broken
@@ -70,4 +77,17 @@ export class Item {
 /** @returns {string} without crypto.randomUUID, which plain HTTP has not */
 export function newKey() {
   return [...crypto.getRandomValues(new Uint32Array(4))].map((n) => n.toString(36)).join("");
+}
+
+/**
+ * A print of a file's first and last bytes: with name, size and time it tells the same file from a changed one.
+ * @param {File} file
+ * @returns {Promise<string>}
+ */
+export async function printOf(file) {
+  const hash = new Sha256();
+  for (const part of [file.slice(0, SAMPLE), file.slice(-SAMPLE)]) {
+    hash.update(new Uint8Array(await part.arrayBuffer()));
+  }
+  return hash.hex();
 }

@@ -4,10 +4,12 @@ import { Item } from "./item.js";
 import { Refused } from "./transport.js";
 
 const AT_ONCE = 3;
-const GRACE = 400; // milliseconds a file waits to hear whether it is already here
+const AHEAD = 6; // files, beside those being sent, that are compared with what is already here
+const GRACE = 400; // milliseconds a file waits to hear the answer
 const FIRST_DELAY = 1000; // milliseconds to the first new try after a loss; then twice as long each time,
 const LONGEST_DELAY = 30_000; // up to this
 const AWAY = [408, 409, 423, 502, 503, 504]; // statuses of a server, or network, that is not there just now
+const MINUTES = 120; // seconds of a Retry-After up to which a 429 is about the moment, and not about one file
 const STUMBLES = 5; // times a server may say 500 before a file is refused
 
 /**
@@ -54,7 +56,6 @@ export class Queue {
       }
       this.hands.keep(item);
       this.hands.changed(item);
-      if (item.stage === "waiting") void this.#compare(item);
     }
     this.next();
   }
@@ -66,9 +67,8 @@ export class Queue {
 
   /** Let an item go on: at once where it waits for a time. @param {Item} item */
   resume(item) {
-    if (item.stage === "held") this.heldUntil = 0;
+    if (item.stage === "held") this.heldUntil = item.until = 0;
     else if (item.stage === "locked") this.locked = false;
-    else if (item.stage === "refused") item.sent = item.url ? item.sent : 0;
     item.problem = null;
     item.stumbles = 0;
     item.stage = item.file ? "waiting" : "left";
@@ -105,7 +105,7 @@ export class Queue {
 
   /** The network may be back: try now. */
   wake() {
-    if (this.losses) this.heldUntil = 0;
+    this.#recovered();
     this.next();
   }
 
@@ -113,24 +113,22 @@ export class Queue {
   next() {
     clearTimeout(this.timer);
     if (this.locked) return;
-    const wait = this.heldUntil - Date.now();
-    if (wait > 0) {
-      this.timer = setTimeout(() => this.next(), wait);
-      return;
-    }
-    for (const item of this.items) {
-      if (item.stage === "held") {
-        item.stage = "waiting";
-        this.hands.changed(item);
-      }
+    const now = Date.now();
+    const held = this.items.filter((item) => item.stage === "held");
+    const next = Math.max(this.heldUntil, Math.min(...held.map((item) => item.until)));
+    if (next > now && next < Infinity) this.timer = setTimeout(() => this.next(), next - now);
+    if (this.heldUntil > now) return;
+    for (const item of held) {
+      if (item.until > now) continue;
+      item.stage = "waiting";
+      this.hands.changed(item);
     }
     let free = AT_ONCE - this.items.filter((item) => item.stage === "sending").length;
     for (const item of this.items) {
-      if (free <= 0) break;
-      if (item.stage === "waiting") {
-        free -= 1;
-        void this.#begin(item);
-      }
+      if (item.stage !== "waiting") continue;
+      item.compared ??= this.#compare(item);
+      if (free-- > 0) void this.#begin(item);
+      else if (free <= -AHEAD) break;
     }
   }
 
@@ -142,7 +140,7 @@ export class Queue {
     item.problem = null;
     this.hands.changed(item);
     try {
-      if (!item.anyway) await Promise.race([this.#compare(item), later(GRACE)]);
+      if (!item.anyway) await Promise.race([item.compared, later(GRACE)]);
       let job = item.doubtful ? await this.hands.twinOf(item) : null;
       if (control.signal.aborted) return;
       job ??= await this.hands.deliver(item, {
@@ -173,6 +171,7 @@ export class Queue {
    * @returns {(sent: number) => void}
    */
   #meter(item, control) {
+    const first = Math.max(item.sent, item.url ? 0 : item.size / 2); // what is sent into a dead line at most
     let [at, before] = [performance.now(), item.sent];
     item.speed = 0;
     return (sent) => {
@@ -184,7 +183,7 @@ export class Queue {
         [at, before] = [now, sent];
       }
       item.sent = Math.min(sent, item.size);
-      if (item.sent > (item.url ? 0 : 0.5 * item.size)) this.losses = 0;
+      if (item.sent > first) this.#recovered();
       this.hands.changed(item);
     };
   }
@@ -195,7 +194,7 @@ export class Queue {
    */
   #arrived(item, job) {
     if (item.stage === "cancelled") return this.hands.takeBack(item);
-    this.losses = 0;
+    this.#recovered();
     item.stage = "sent";
     item.sent = item.size;
     item.job = job.id;
@@ -220,13 +219,23 @@ export class Queue {
       item.stage = "locked";
       this.#tell(item);
     } else if ([429, 503].includes(status) && problem.retryAfter !== null) {
-      this.#hold(item, problem.retryAfter * 1000);
+      const all = status === 503 || problem.retryAfter <= MINUTES;
+      this.#hold(item, problem.retryAfter * 1000, all);
     } else if (code === "lost" || AWAY.includes(status) ||
         (status === 500 && ++item.stumbles < STUMBLES)) {
-      this.#hold(item, this.heldUntil > Date.now() ? 0 : this.#backOff());
+      this.#hold(item, this.heldUntil > Date.now() ? 0 : this.#backOff(), true);
     } else {
       this.#refuse(item, problem);
     }
+  }
+
+  /** The server is there again. */
+  #recovered() {
+    if (!this.losses) return;
+    this.losses = 0;
+    this.heldUntil = 0;
+    for (const item of this.items) if (item.problem?.code === "lost") item.until = 0;
+    this.next();
   }
 
   /** @returns {number} milliseconds: longer with each loss, and by chance, so that not all come back at once */
@@ -237,14 +246,15 @@ export class Queue {
   }
 
   /**
-   * Keep an item, and all that has not begun, waiting.
+   * Keep an item waiting.
    * @param {Item} item
    * @param {number} wait  milliseconds
+   * @param {boolean} all  whether what has not begun waits with it
    */
-  #hold(item, wait) {
-    this.heldUntil = Math.max(this.heldUntil, Date.now() + wait);
+  #hold(item, wait, all) {
+    item.until = Math.max(this.heldUntil, Date.now() + wait);
+    if (all) this.heldUntil = item.until;
     item.stage = "held";
-    item.until = this.heldUntil;
     this.#tell(item);
   }
 

@@ -72,9 +72,9 @@ export function jobsUnderWay() {
 export function leave(item) {
   const row = rows.get(item);
   if (row?.contains(document.activeElement)) {
-    const next = /** @type {HTMLElement | null} */ (row.nextElementSibling ?? row.previousElementSibling);
-    const place = next?.querySelector("button") ?? document.getElementById("list-title");
-    place?.focus();
+    const next = row.nextElementSibling ?? row.previousElementSibling;
+    const place = next?.querySelector("button.main") ?? next?.querySelector("button");
+    /** @type {HTMLElement | null} */ (place ?? document.getElementById("list-title"))?.focus();
   }
   row?.remove();
   rows.delete(item);
@@ -183,7 +183,8 @@ function reason(item) {
   words ||= text("strange", { status: problem.status });
   if (stage !== "held") return words;
   const seconds = Math.max(1, Math.ceil((item.until - Date.now()) / 1000));
-  return text("again", { reason: words, seconds });
+  if (seconds < 100) return text("again", { reason: words, seconds });
+  return text("againMinutes", { reason: words, minutes: Math.ceil(seconds / 60) });
 }
 
 /** @param {Item} item @returns {string} */
