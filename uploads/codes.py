@@ -65,12 +65,12 @@ FAILURE_CODES: dict[str, FailureCode] = {
         ),
         FailureCode(
             "timed_out", "Took too long", 2, 5, 60,
-            "Working on the file took too long. It was tried twice; a smaller file may go through.",
+            "Working on the file took too long. A smaller or simpler file may go through.",
             "The processor passed its wall or CPU time. Raise the limit, or look for a pathological file.",
         ),
         FailureCode(
             "out_of_memory", "Ran out of memory", 2, 5, 60,
-            "The file needs more memory than is allowed. It was tried twice; a smaller file may go through.",
+            "The file needs more memory than is allowed. A smaller or simpler file may go through.",
             "The processor passed its memory limit. Raise the limit for its kind, or look for a bomb.",
         ),
         FailureCode(
