@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import translation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uploads.models import UploadJob
-from uploads.web import cards
+from uploads.web import cards, plain
+from uploads.web.card import Card
 
-KINDS = ["image", "pdf", "table", "archive", "of-a-stranger"]
+KINDS = ["image", "pdf", "table", "archive", "text", "of-a-stranger"]
 
 
-def card(kind: str, result: Any, **fields: Any) -> cards.Card:
+def card(kind: str, result: Any, **fields: Any) -> Card:
     return cards.card(UploadJob(kind=kind, result=result, **fields))
 
 
-def told(made: cards.Card) -> list[str]:
+def told(made: Card) -> list[str]:
     return [note.text for note in made.notes]
 
 
@@ -84,11 +86,30 @@ def test_a_name_that_contradicts_its_content_is_the_first_remark() -> None:
     assert made.gist == "3 lines"
 
 
+def test_a_json_text_tells_what_is_in_it() -> None:
+    made = card("text", {
+        "lines": 1, "words": 4, "characters": 31, "newline": "none", "preview": '{"port": "Bremen"}',
+        "json": {"checked": True, "valid": True, "top": "object", "keys": ["port"], "key_count": 1, "depth": 1},
+    })  # fmt: skip
+    assert made.gist == "1 line"
+    assert {("JSON", "valid"), ("Keys", "1"), ("Names of keys", "port"), ("Words", "4")} <= set(made.facts)
+    assert "Line ends" not in dict(made.facts)
+    assert made.text == '{"port": "Bremen"}'
+
+
+def test_times_are_written_as_the_reader_does() -> None:
+    assert plain.moment("2026-11-24T22:20:11Z") == "11/24/2026 10:20 p.m. UTC"
+    assert plain.moment("2026-11-24") == "11/24/2026"
+    assert plain.moment("last spring") == "last spring"
+    with translation.override("de"):
+        assert plain.moment("2026-11-24T22:20:11") == "24.11.2026 22:20"
+
+
 # Names our processors use, so that each card meets values of the wrong shape where it looks for one.
 _names = st.sampled_from((
     "width", "height", "format", "exif", "dpi", "frames", "pages", "metadata", "page_sizes", "text", "rows",
     "columns", "fields", "preview", "sheets", "entries", "files", "listing", "total_size", "ratio", "findings",
-    "notes", "checked", "lines", "delimiter", "encrypted",
+    "notes", "checked", "lines", "delimiter", "encrypted", "json", "newline", "modified", "created",
 ))  # fmt: skip
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -38,7 +38,10 @@ class _Outlet:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Nothing is held back,"""
+
+    def close(self) -> None:
+        """and nothing is open."""
 
     def take(self) -> bytes:
         taken = b"".join(self._pieces)
@@ -53,7 +56,7 @@ def stream(entries: Iterable[Entry]) -> Iterator[bytes]:
     the zip is then cut short, which every reader notices.
     """
     outlet, taken, missing = _Outlet(), {LEFT_OUT.casefold()}, []
-    with zipfile.ZipFile(outlet, "w", zipfile.ZIP_DEFLATED, compresslevel=0) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(outlet, "w", zipfile.ZIP_DEFLATED, compresslevel=0) as archive:
         for entry in entries:
             try:
                 file = entry.path.open("rb") if entry.path else None

@@ -7,8 +7,6 @@ come from processors of several versions and of strangers, so nothing is taken f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
@@ -17,6 +15,7 @@ from django.utils.translation import ngettext
 
 from uploads.models import UploadJob
 from uploads.web import plain, words
+from uploads.web.card import Card, Table, facts, sentences
 
 TABLE_ROWS, TABLE_COLUMNS = 10, 12
 LISTED = 50
@@ -29,28 +28,6 @@ TOLD = {"text", "preview", "sha256", "size", "content_type", "type"}
 
 # Artifacts that are the picture of an upload, as our processors name them.
 PICTURES = ("thumbnail.webp", "page-1.webp")
-
-Facts = list[tuple[str, str]]
-
-
-@dataclass(slots=True)
-class Table:
-    """A table as shown: `head` may be empty, `more` says what is left out."""
-
-    head: list[str]
-    rows: list[list[str]]
-    more: str = ""
-
-
-@dataclass(slots=True)
-class Card:
-    """All that a result card may show; each part may be missing. `gist` is its one line."""
-
-    gist: str = ""
-    facts: Facts = field(default_factory=list)
-    table: Table | None = None
-    text: str = ""
-    notes: list[words.Said] = field(default_factory=list)
 
 
 def card(job: UploadJob) -> Card:
@@ -80,19 +57,19 @@ def _image(result: dict[str, Any]) -> Card:
     made = " ".join(filter(None, [plain.text(exif.get("make")), plain.text(exif.get("model"))]))
     return Card(
         gist=plain.join(size, plain.text(result.get("format"))),
-        facts=_facts(
+        facts=facts(
             (_("Size"), size),
             (_("Format"), plain.join(result.get("format"), result.get("mode"))),
             (_("Frames"), plain.count(result.get("frames")) if plain.whole(result.get("frames")) > 1 else ""),
             (_("Resolution"), " × ".join(plain.number(one) for one in plain.items(result.get("dpi"))) + " dpi"
              if plain.items(result.get("dpi")) else ""),
-            (_("Taken"), exif.get("taken_at")),
+            (_("Taken"), plain.moment(exif.get("taken_at"))),
             (_("Camera"), made),
             (_("Lens"), plain.join(exif.get("lens_make"), exif.get("lens"), by=" ")),
             (_("Exposure"), _exposure(exif)),
             (_("Software"), exif.get("software")),
         ),
-        notes=_sentences(result),
+        notes=sentences(result),
     )  # fmt: skip
 
 
@@ -118,19 +95,19 @@ def _pdf(result: dict[str, Any]) -> Card:
     paper = " × ".join(plain.number(round(one / 72 * 25.4)) for one in first if isinstance(one, int | float))
     return Card(
         gist=plain.join(gist, data.get("title")),
-        facts=_facts(
+        facts=facts(
             (_("Pages"), plain.count(pages)),
             (_("Title"), data.get("title")),
             (_("Author"), data.get("author")),
             (_("Subject"), data.get("subject")),
             (_("Page size"), f"{paper} mm" if paper else ""),
             (_("Made with"), plain.join(data.get("creator"), data.get("producer"))),
-            (_("Created"), data.get("created")),
+            (_("Created"), plain.moment(data.get("created"))),
             (_("PDF version"), result.get("version")),
             (_("Encrypted"), _("yes") if result.get("encrypted") is True else ""),
         ),
         text=plain.text(result.get("text"), TEXT_CHARACTERS),
-        notes=_sentences(result),
+        notes=sentences(result),
     )
 
 
@@ -148,7 +125,7 @@ def _table(result: dict[str, Any]) -> Card:
     delimiter = plain.text(result.get("delimiter"))
     return Card(
         gist=gist,
-        facts=_facts(
+        facts=facts(
             (_("Rows"), plain.count(rows)),
             (_("Columns"), plain.count(columns)),
             (_("Format"), plain.text(result.get("format")).upper()),
@@ -158,7 +135,7 @@ def _table(result: dict[str, Any]) -> Card:
             (_("Delimiter"), _("tab") if result.get("delimiter") == "\t" else delimiter),
         ),
         table=_preview(fields, plain.items(result.get("preview")), columns, rows),
-        notes=_sentences(result),
+        notes=sentences(result),
     )
 
 
@@ -192,7 +169,7 @@ def _archive(result: dict[str, Any]) -> Card:
             ngettext("%(count)s file", "%(count)s files", files) % {"count": plain.count(files)},
             _("%(size)s unpacked") % {"size": total},
         ),
-        facts=_facts(
+        facts=facts(
             (_("Format"), result.get("format")),
             (_("Files"), plain.count(files)),
             (_("Folders"), plain.count(result.get("directories"))),
@@ -211,7 +188,7 @@ def _archive(result: dict[str, Any]) -> Card:
                     plain.text(one.get("name"), plain.CELL_CHARACTERS)
                     + ("/" if one.get("kind") == "dir" else ""),
                     filesizeformat(plain.whole(one.get("size"))) if one.get("kind") in ("file", None) else "",
-                    plain.text(one.get("modified"), 25).replace("T", " "),
+                    plain.moment(one.get("modified")),
                 ]
                 for one in listing[:LISTED]
             ],
@@ -220,14 +197,43 @@ def _archive(result: dict[str, Any]) -> Card:
         if listing
         else None,
         notes=[
-            *_sentences(result),
+            *sentences(result),
             *filter(None, [words.said(plain.text(plain.fields(result.get("checked")).get("note"), 300))]),
         ],
     )
 
 
+def _text(result: dict[str, Any]) -> Card:
+    lines, json = plain.whole(result.get("lines")), plain.fields(result.get("json"))
+    newlines = {"lf": "LF", "crlf": "CR LF", "cr": "CR", "mixed": _("mixed"), "none": ""}
+    number = {name: json.get(name) for name in ("key_count", "items", "records", "depth")}
+    remark = words.said(plain.text(json.get("note"), 300))
+    return Card(
+        gist=ngettext("%(count)s line", "%(count)s lines", lines) % {"count": plain.count(lines)},
+        facts=facts(
+            (_("Lines"), plain.count(result.get("lines"))),
+            (_("Words"), plain.count(result.get("words"))),
+            (_("Characters"), plain.count(result.get("characters"))),
+            (_("Longest line"), plain.count(result.get("longest_line"))),
+            (_("Encoding"), result.get("encoding")),
+            (_("Line ends"), newlines.get(plain.text(result.get("newline")), result.get("newline"))),
+            (_("JSON"), _("valid") if json.get("valid") is True else ""),
+            (_("Keys"), plain.count(number["key_count"])),
+            (
+                _("Names of keys"),
+                ", ".join(plain.text(one, 40) for one in plain.items(json.get("keys"))[:12]),
+            ),
+            (_("Items"), plain.count(number["items"])),
+            (_("Records"), plain.count(number["records"])),
+            (_("Levels"), plain.count(number["depth"])),
+        ),
+        text=plain.text(result.get("preview"), TEXT_CHARACTERS),
+        notes=[*sentences(result), *filter(None, [remark])],
+    )
+
+
 def _other(result: dict[str, Any]) -> Card:
-    facts = _facts(
+    listed = facts(
         *(
             (
                 plain.label(name),
@@ -240,9 +246,9 @@ def _other(result: dict[str, Any]) -> Card:
     text = result.get("text") or result.get("preview")
     return Card(
         gist=_gist(result),
-        facts=facts,
+        facts=listed,
         text=plain.text(text, TEXT_CHARACTERS) if isinstance(text, str) else "",
-        notes=_sentences(result),
+        notes=sentences(result),
     )
 
 
@@ -253,27 +259,5 @@ def _gist(result: dict[str, Any]) -> str:
 
 
 KINDS: dict[str, Callable[[dict[str, Any]], Card]] = {
-    "image": _image, "pdf": _pdf, "table": _table, "archive": _archive,
+    "image": _image, "pdf": _pdf, "table": _table, "archive": _archive, "text": _text,
 }  # fmt: skip
-
-
-# ---------------------------------------------------------------- what all kinds share
-
-
-def _facts(*pairs: tuple[str, object]) -> Facts:
-    return [(label, plain.text(value, 300)) for label, value in pairs if plain.text(value)]
-
-
-def _sentences(result: Mapping[str, Any]) -> list[words.Said]:
-    """The remarks of a processor: `notes`, `findings` and `warnings`, as texts or {"name", "message"}."""
-    found = []
-    said = [plain.items(result.get(name)) for name in ("findings", "notes", "warnings")]
-    for one in chain.from_iterable(said):
-        if isinstance(one, dict):
-            told = words.said(plain.text(one.get("message"), 300))
-            found.append(
-                words.Said(plain.join(plain.text(one.get("name"), 80), told.text, by=": "), told.lang)
-            )
-        else:
-            found.append(words.said(plain.text(one, 300)))
-    return [one for one in found if one]

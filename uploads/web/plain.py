@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
-from django.utils.formats import number_format
+from django.utils.formats import date_format, number_format
 
 CELL_CHARACTERS = 80
 
@@ -40,6 +41,18 @@ def number(value: object, *, grouped: bool = True) -> str:
         return str(value)
     short = round(value, 3)
     return number_format(int(short) if short == int(short) else short, force_grouping=grouped)
+
+
+def moment(value: object) -> str:
+    """An ISO 8601 time as the reader's language writes it, in its own time zone; anything else as text."""
+    said = text(value, 40)
+    try:
+        when = datetime.fromisoformat(said)
+    except ValueError:
+        return said
+    if len(said) <= 10:
+        return date_format(when, "SHORT_DATE_FORMAT")
+    return date_format(when, "SHORT_DATETIME_FORMAT") + (" UTC" if when.tzname() == "UTC" else "")
 
 
 def count(value: object) -> str:
