@@ -179,6 +179,10 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = directory("STATIC_ROOT", DATA_DIR / "static")  # WhiteNoise warns where there is none
+STATICFILES_FINDERS = [
+    "uploads.web.lean.LeanFinder",  # our own scripts without comments, compressed
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+]
 WHITENOISE_USE_FINDERS = True  # serves without collectstatic too
 WHITENOISE_AUTOREFRESH = DEBUG
 

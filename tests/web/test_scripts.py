@@ -1,12 +1,9 @@
-"""The scripts a browser loads: how much, and that they name what is there."""
+"""The scripts a browser loads: that they name what is there."""
 
 from __future__ import annotations
 
-import gzip
 import re
 from pathlib import Path
-
-from django.contrib.staticfiles import finders
 
 from uploads.web.texts import script_texts
 
@@ -15,13 +12,6 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "uploads" / "static" / "uploads"
 
 def sources() -> dict[str, str]:
     return {path.name: path.read_text() for path in SCRIPTS.glob("*.js")}
-
-
-def test_all_scripts_together_stay_below_40_kilobytes_on_the_wire() -> None:
-    htmx = finders.find("django_htmx/htmx-2.min.js")
-    assert htmx
-    files = [Path(htmx), *SCRIPTS.glob("*.js")]
-    assert sum(len(gzip.compress(path.read_bytes())) for path in files) < 40_000
 
 
 def test_every_text_a_script_says_is_handed_to_it_and_every_one_handed_over_is_said() -> None:

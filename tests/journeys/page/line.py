@@ -101,5 +101,3 @@ def line_to(url: str) -> Iterator[Line]:
         yield line
     finally:
         line.close()
-
-
