@@ -28,7 +28,8 @@ CLOCK_OFFSET = 3600  # seconds by which the second host's clock is ahead
 TRIES, TRIES_FULL = 4, 20
 WRITERS, WRITERS_FULL = 300, 2000
 HOSTS_FULL = 3
-FAULTS_FULL, SECONDS_FULL = 500, 600.0
+PACE = 0.7
+FAULTS_FULL, SECONDS_FULL = 500, 900.0
 # Delays between attempts are capped, so that a run ends in minutes; how many there may be is as shipped.
 BUDGETS = '{"worker_lost": {"delay_cap": 2}, "processor_crashed": {"delay_cap": 2}, "internal_error": ' \
     '{"delay_cap": 2}, "storage_unavailable": {"delay_cap": 5}}'  # fmt: skip
@@ -61,13 +62,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--setup", action="append", choices=SETUPS, help="may be repeated; all without it")
     parser.add_argument("--faults", type=int, default=40, help="how many random faults at most")
     parser.add_argument("--seconds", type=float, default=30, help="for how long they are done at most")
+    parser.add_argument("--pace", type=float, default=PACE, help="seconds between two of them, about")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--full", action="store_true", help="500 faults and 20 tries of each measurement")
     parser.add_argument("--no-timing", action="store_true", help="the random faults alone")
     parser.add_argument("--keep", type=Path, help="where logs and data are left, instead of nowhere")
     options = parser.parse_args()
     if options.full:
-        options.faults, options.seconds = FAULTS_FULL, max(options.seconds, SECONDS_FULL)
+        options.faults, options.seconds = max(options.faults, FAULTS_FULL), max(options.seconds, SECONDS_FULL)
     return options
 
 
@@ -116,12 +118,11 @@ def _storm(site: Site, kept: Ledger, table: Table, options: argparse.Namespace, 
     luck = random.Random(options.seed)
     faults = Faults(site, kept, own_disk=own_disk)
     sender = Sender(site, kept, options.seed, crashes=3, fells=2)
-    pause = options.seconds / max(1, options.faults)
     with Accomplice(site):
         sender.start()
         ends = time.monotonic() + options.seconds
         while time.monotonic() < ends and faults.done.total() < options.faults:
-            until = time.monotonic() + luck.uniform(0.5, 1.5) * pause
+            until = time.monotonic() + luck.uniform(0.5, 1.5) * options.pace
             while time.monotonic() < until:
                 faults.tend()
                 time.sleep(0.02)
@@ -136,10 +137,19 @@ def _storm(site: Site, kept: Ledger, table: Table, options: argparse.Namespace, 
         site.wait_until_ready()
         print(f"{site.setup}: waiting for the end of all jobs", flush=True)
         jobs, seconds = verdict.wait_for_the_end(site, kept)
-    table.add("faults done", "told", str(faults.done.total()), None)
+    _tell(faults, kept, table, options)
     table.add("all jobs terminal after the last fault", "≤ 60 s", f"{seconds:.0f} s", None)
     verdict.judge(site, kept, jobs, table)
-    print(f"{site.setup}: {dict(faults.done)}; refused: {dict(kept.refused)}", flush=True)
+
+
+def _tell(faults: Faults, kept: Ledger, table: Table, options: argparse.Namespace) -> None:
+    """What was done and sent, and how it was answered; with --full, whether it was enough."""
+    enough = faults.done.total() >= FAULTS_FULL if options.full else None
+    table.add("faults done", "≥ 500" if options.full else "told", str(faults.done.total()), enough)
+    told = ", ".join(f"{name} {count}" for name, count in sorted(faults.done.items()))
+    table.details.append(f"faults: {told}")
+    table.details.append(f"files sent: {len(kept.sent)}, acknowledged: {len(kept.acknowledged)}; "
+                         f"requests answered otherwise: {dict(kept.refused)}")  # fmt: skip
 
 
 if __name__ == "__main__":

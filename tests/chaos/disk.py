@@ -10,7 +10,7 @@ from pathlib import Path
 
 from uploads.processing import kernel
 
-SIZE = "1g"
+SIZE = "2g"
 _MS_REC, _MS_PRIVATE, _MNT_DETACH = 0x4000, 1 << 18, 2
 
 

@@ -1,6 +1,7 @@
 """An instance under chaos: web and cluster on one host, a second cluster that stands for another host.
 
-What a service manager does on a real host (start again what has ended) is done here by `tend`.
+Each is a service of its own; what a service manager does on a real host (start again what has ended) is
+done here by `tend`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ class Service:
     ended_at: float = 0.0
     restarts: int = 0
 
+    @property
+    def pid(self) -> int:
+        """Of its main process; 0 while it does not run."""
+        return self.process.pid if self.process is not None and self.process.poll() is None else 0
+
     def start(self) -> None:
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
@@ -56,8 +62,8 @@ class Service:
             self.restarts += 1
             self.start()
 
-    def stop(self, leader: int) -> int:
-        """Stop it for good by a SIGTERM to `leader`; its exit status."""
+    def stop(self, leader: int = 0) -> int:
+        """Stop it for good by a SIGTERM to it, or to the child `leader`; its exit status."""
         if self.process is None:
             return 0
         process, self.process = self.process, None
@@ -108,7 +114,8 @@ class Site:
             for name, value in os.environ.items()
             if name not in _OURS and not name.startswith("UPLOADS_")
         } | {
-            "DATA_DIR": str(self.data_dir), "PORT": str(self.port), "ADMIN_PASSWORD": "correct-horse-battery",
+            "DATA_DIR": str(self.data_dir), "PORT": str(self.port),
+            "DJANGO_SUPERUSER_PASSWORD": "correct-horse-battery",
             "SECRET_KEY": "chaos-" + "k" * 50, "PYTHONPATH": str(ROOT), "LOG_LEVEL": "INFO", "WORKERS": "2",
             "UPLOADS_MIN_FREE": "0", "UPLOADS_LEASE_SECONDS": str(self.lease),
             "UPLOADS_PROCESSORS": "text=tests.chaos.processor",
@@ -118,7 +125,8 @@ class Site:
         if self.redis:
             self.env["REDIS_URL"] = self.redis.url
         manage = [sys.executable, "manage.py"]
-        self.host_a = Service("host A", [*manage, "up"], self.env, self.folder / "a.log")
+        self.serve = Service("web server", [*manage, "serve"], self.env, self.folder / "web.log")
+        self.host_a = Service("host A", [*manage, "qcluster"], self.env, self.folder / "a.log")
         self.host_b = Service(
             "host B", [*_namespace(), *manage, "qcluster"], self.env | self._skew(), self.folder / "b.log"
         )
@@ -133,6 +141,9 @@ class Site:
 
     def start(self) -> None:
         """Start the first host and wait until it is ready. Raises RuntimeError with the log's end where it is not."""
+        self.manage("migrate")
+        self.manage("createsuperuser", "--noinput", "--username", "admin", "--email", "admin@example.org")
+        self.serve.start()
         self.host_a.start()
         self.wait_until_ready()
         self.token = self.manage("create_token", "admin")
@@ -144,14 +155,13 @@ class Site:
         self.wait_until_both_work()
 
     def tend(self) -> None:
-        self.host_a.tend()
-        self.host_b.tend()
+        for service in (self.serve, self.host_a, self.host_b):
+            service.tend()
 
-    def stop(self) -> tuple[int, int]:
-        """Stop both in order; their exit statuses."""
-        first = self.host_a.process
+    def stop(self) -> list[int]:
+        """Stop all in order; their exit statuses."""
         other = self._other_supervisor()  # unshare(1) passes no signal on
-        return self.host_a.stop(first.pid if first else 0), self.host_b.stop(other)
+        return [self.serve.stop(), self.host_a.stop(), self.host_b.stop(other)]
 
     def wait_until_ready(self) -> None:
         self._wait(lambda: httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200, "ready")
@@ -167,7 +177,8 @@ class Site:
                 if look():
                     return
             if time.monotonic() > deadline:
-                raise RuntimeError(f"The site is not {what}:\n{self.host_a.log.read_text()[-3000:]}")
+                said = "".join(one.log.read_text()[-2000:] for one in (self.serve, self.host_a))
+                raise RuntimeError(f"The site is not {what}:\n{said}")
             time.sleep(0.1)
 
     def manage(self, *arguments: str, check: bool = True) -> str:
@@ -189,29 +200,19 @@ class Site:
 
     def clusters(self, *, expected: bool = False) -> list[Cluster]:
         """Those that run now; with `expected`, an empty one stands for each that should and does not."""
-        found = [cluster_of(self._supervisor("qcluster"))]
+        found = [cluster_of(self.host_a.pid)]
         if self.host_b.process is not None:
             found.append(cluster_of(self._other_supervisor()))
         return found if expected else [one for one in found if one.supervisor]
 
     def web(self) -> tuple[int, list[int]]:
         """Granian's main process and its workers."""
-        main = self._supervisor("serve")
-        return main, _children(main)
-
-    def _supervisor(self, command: str) -> int:
-        process = self.host_a.process
-        if process is None:
-            return 0
-        return next((pid for pid in _children(process.pid) if command in _command(pid)), 0)
+        return self.serve.pid, _children(self.serve.pid)
 
     def _other_supervisor(self) -> int:
-        process = self.host_b.process
-        if process is None:
-            return 0
         if "unshare" in self.host_b.command[0]:
-            return next(iter(_children(process.pid)), 0)
-        return process.pid if process.poll() is None else 0
+            return next(iter(_children(self.host_b.pid)), 0)
+        return self.host_b.pid
 
 
 def _namespace() -> list[str]:
@@ -262,10 +263,3 @@ def name_of(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
-
-
-def _command(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    except OSError:
-        return []

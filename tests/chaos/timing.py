@@ -119,8 +119,8 @@ class Timing:
         with ThreadPoolExecutor(12) as clients:
             accepted = sum(clients.map(one, range(uploads)))
         seconds = time.monotonic() - began
-        locked = sum(one.log.read_text().count("database is locked") for one in (self.site.host_a, self.site.host_b)
-                     if one.log.exists())  # fmt: skip
+        logs = [one.log for one in (self.site.serve, self.site.host_a, self.site.host_b) if one.log.exists()]
+        locked = sum(log.read_text().count("database is locked") for log in logs)
         self.table.add(
             f'{self.site.env["UPLOADS_WEB_WORKERS"]} web workers on SQLite: "database is locked" seen, or not accepted',
             "0", f"{locked + uploads - accepted} of {uploads} uploads ({uploads / seconds:.0f}/s)",
@@ -132,7 +132,7 @@ class Timing:
 
     def _stop_once(self, number: int, wanted: signal.Signals, whole_group: bool) -> str:
         """What went wrong, "" for nothing."""
-        service = Service("host C", [*self.site.host_a.command[:2], "qcluster"], self.site.env,
+        service = Service("host C", self.site.host_a.command, self.site.env,
                           self.site.folder / "c.log")  # fmt: skip
         service.start()
         assert service.process is not None
