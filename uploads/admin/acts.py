@@ -17,7 +17,6 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
 from django.db.models import Count, Model, QuerySet
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from uploads.codes import Refused
 from uploads.models import State
@@ -106,12 +105,11 @@ def note(request: HttpRequest, row: Model, message: str, flag: int = CHANGE) -> 
 def tell(request: HttpRequest, page: ModelAdmin[Any], tally: Tally, done: str) -> None:
     """Say what happened; `done` is what a moved row was, such as "queued again"."""
     sentences = [
-        ngettext("%(moved)d %(name)s %(done)s.", "%(moved)d %(names)s %(done)s.", tally.moved)
+        _("%(moved)d %(what)s %(done)s.")
         % {
             "moved": tally.moved,
             "done": done,
-            "name": page.opts.verbose_name,
-            "names": page.opts.verbose_name_plural,
+            "what": page.opts.verbose_name if tally.moved == 1 else page.opts.verbose_name_plural,
         }
     ]
     if tally.skipped:

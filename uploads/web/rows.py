@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 
 from uploads.models import ErrorRecord, State, Transfer, UploadJob
 from uploads.web import cards, listing, words
+from uploads.web.card import Card
 
 
 @dataclass
@@ -97,7 +98,7 @@ class Row:
         }[State(job.state)]
 
     @cached_property
-    def card(self) -> cards.Card | None:
+    def card(self) -> Card | None:
         return cards.card(self.job) if self.job.state == State.SUCCEEDED else None
 
     @property
