@@ -10,7 +10,7 @@ import re
 import secrets
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -113,7 +113,7 @@ def secret_key(name: str, folder: Path) -> str:
 
 def database(name: str, default: Path) -> dict[str, Any]:
     """A row of Django's DATABASES from a URL; by default SQLite in the file `default`."""
-    url = env.str(name, "") or f"sqlite:///{default}"
+    url = env.str(name, "") or f"sqlite:///{quote(str(default))}"
     try:
         conf: dict[str, Any] = dict(dj_database_url.parse(url))
     except (ValueError, dj_database_url.ParseError, dj_database_url.UnknownSchemeError) as wrong:

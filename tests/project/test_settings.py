@@ -74,3 +74,9 @@ def test_a_variable_set_to_nothing_is_not_set(tmp_path: Path) -> None:
     program = "from project.settings import *; print(HOST, DATABASES['default']['NAME'])"
     done = start(tmp_path, program, HOST="", DATABASE_URL="")
     assert done.stdout.split() == ["127.0.0.1", str(tmp_path / "wharfinger.sqlite3")]
+
+
+def test_a_data_directory_may_have_any_name(tmp_path: Path) -> None:
+    odd = tmp_path / "my files #1 %41?x=ü"
+    done = start(odd, "from project.settings import *; print(DATABASES['default']['NAME'])", DATABASE_URL="")
+    assert done.stdout.strip() == str(odd / "wharfinger.sqlite3"), done.stderr
