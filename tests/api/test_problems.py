@@ -183,3 +183,9 @@ def test_the_description_speaks_of_problems_as_problems() -> None:
             assert 401 in operation["responses"], (method, path)
             assert (403 in operation["responses"]) or method == "get", (method, path)
     assert describe.answers("not_found")["responses"][404]["description"] == "Not Found: `not_found`"
+
+
+def test_a_problem_is_told_in_the_language_asked_for(client: Client, db: None) -> None:
+    body = client.get("/api/jobs", headers={"Accept-Language": "de"}).json()
+    assert body["title"] == "Melden Sie sich an oder senden Sie ein gültiges API-Token."
+    assert body["code"] == "not_signed_in"

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.utils.translation import gettext
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
@@ -46,9 +47,10 @@ def problem(
     row = TABLE[code]
     body: dict[str, Any] = {
         "type": f"urn:wharfinger:{code}",
-        "title": row.title,
+        # In the language asked for, where the catalogue has it; programs go by the code.
+        "title": gettext(row.title),
         "status": row.status,
-        "detail": detail or row.title,
+        "detail": gettext(detail or row.title),
         "code": code,
     }
     if errors is not None:
