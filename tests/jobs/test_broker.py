@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,13 +10,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 from django.conf import settings as configured
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from django_q import core_signing
-from django_q.brokers.redis_broker import Redis
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signing import PickleSerializer, SignedPackage
@@ -29,9 +23,9 @@ from django_q.tasks import async_task
 from tests.factories import make_job
 from uploads.jobs import broker as broker_module
 from uploads.jobs import messages, queue, wakeup
-from uploads.jobs.broker import TASK, Pace, QuickBroker
+from uploads.jobs.broker import TASK, QuickBroker
 from uploads.jobs.dialect import dialect
-from uploads.models import Message, Pause, UploadJob
+from uploads.models import Message, Pause
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
 
@@ -294,73 +288,6 @@ class TestGarbage:
         assert queue.adopt() == 0
 
 
-class TestBells:
-    def test_what_a_killed_pusher_leaves_behind_is_removed(self) -> None:
-        if connection.vendor != "sqlite":
-            pytest.skip("sockets are SQLite's")
-        child = subprocess.Popen(
-            [
-                sys.executable, "-c",
-                "import django, time; django.setup()\n"
-                "from uploads.jobs import wakeup\n"
-                "ear = wakeup.SocketEar(); print('listening', flush=True); time.sleep(60)",
-            ],
-            env=os.environ | {"DJANGO_SETTINGS_MODULE": "project.settings", "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-        )  # fmt: skip
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"listening\n"
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-        left = list(wakeup._folder().glob(f"{child.pid}.*"))
-        assert left
-        queue.wake(make_job().pk)
-        assert not any(path.exists() for path in left)
-
-    def test_a_deep_data_directory_is_no_hindrance(self, settings: Any, tmp_path: Path) -> None:
-        settings.DATA_DIR = tmp_path / ("d" * 100) / ("e" * 100)
-        settings.DATA_DIR.mkdir(parents=True)
-        ear = wakeup.SocketEar()
-        wakeup._ring_sockets()
-        assert ear.wait(1)
-        assert not ear.wait(0)
-        ear.close()
-        assert list(wakeup._folder().iterdir()) == []
-
-    def test_a_flood_of_bells_blocks_nobody(self, settings: Any, tmp_path: Path) -> None:
-        settings.DATA_DIR = tmp_path
-        ear = wakeup.SocketEar()
-        for _ in range(1000):
-            wakeup._ring_sockets()
-        assert ear.wait(0)
-        ear.close()
-
-
-class TestRedisThatIsDown:
-    def test_it_costs_a_wake_up_and_no_upload_and_is_not_asked_again_at_once(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        asked = []
-
-        class Down(Redis):
-            def enqueue(self, task: str) -> object:
-                asked.append(task)
-                return super().enqueue(task)
-
-        monkeypatch.setattr(Conf, "REDIS", "redis://127.0.0.1:1/0?socket_connect_timeout=0.2")
-        down = Down("wharfinger")
-        monkeypatch.setattr(queue, "_broker", lambda: down)
-        monkeypatch.setattr(queue, "_away_until", 0.0)
-        began = time.monotonic()
-        for _ in range(5):
-            with transaction.atomic():
-                queue.wake(make_job().pk)
-        assert UploadJob.objects.count() == 5
-        assert len(asked) == 1
-        assert time.monotonic() - began < 5
-
-
 class TestPause:
     def test_while_all_is_paused_messages_wait(self, pusher: QuickBroker) -> None:
         pause = Pause.objects.create(kind="")
@@ -369,71 +296,3 @@ class TestPause:
         assert taken(pusher, 0.4) == []
         pause.delete()
         assert job_ids(taken(pusher)) == [job.pk]
-
-
-def test_all_of_this_holds_on_postgresql_too() -> None:
-    """This file and its neighbours once more, in a database of their own, where a server listens here."""
-    if connection.vendor == "postgresql":
-        pytest.skip("this is PostgreSQL")
-    try:
-        psycopg.connect(f"{POSTGRESQL}/postgres", connect_timeout=2).close()
-    except psycopg.OperationalError as wrong:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no PostgreSQL at 127.0.0.1:5432: {wrong}")
-    name = f"wharfinger_queue_{uuid4().hex[:12]}"  # tests make a database test_<name>, and drop it
-    files = [f"tests/jobs/test_{what}.py" for what in ("broker", "pausing", "lifecycle", "sweep")]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],
-        cwd=ROOT, env=os.environ | {"DATABASE_URL": f"{POSTGRESQL}/{name}"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-
-
-class TestPace:
-    """How far ahead of its workers a pusher fetches."""
-
-    def test_slow_workers_have_one_message_each_in_hand(self, clock: Clock) -> None:
-        pace = Pace(workers=2, limit=200)
-        assert pace.room(0) == 2
-        pace.handed = 2
-        assert pace.room(2) == 0
-        clock.now += 10
-        assert pace.room(1) == 1
-
-    def test_quick_workers_get_what_they_finish_in_a_moment_and_no_more_than_the_limit(
-        self, clock: Clock
-    ) -> None:
-        pace = Pace(workers=2, limit=200)
-        for _ in range(20):  # a thousand a second
-            clock.now += 0.05
-            pace.handed += 50
-            room = pace.room(0)
-        assert 90 <= room <= 110
-        for _ in range(20):
-            clock.now += 0.05
-            pace.handed += 5000
-            room = pace.room(0)
-        assert room == 200
-
-    def test_workers_that_become_slow_are_handed_less_again(self, clock: Clock) -> None:
-        pace = Pace(workers=2, limit=200)
-        for handed in [50] * 20 + [0] * 20:
-            clock.now += 0.05
-            pace.handed += handed
-            room = pace.room(0)
-        assert room == 2
-
-
-class Clock:
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(broker_module, "time", clock)
-    return clock
