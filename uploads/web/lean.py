@@ -19,15 +19,18 @@ from django.contrib.staticfiles.finders import AppDirectoriesFinder
 from django.core.files.storage import FileSystemStorage
 
 _OURS = re.compile(r"uploads/.*\.(?:js|css)|django_htmx/htmx-2\.min\.js")
-# Comments that have lines of their own, and indentation. What stands after code stays: to tell it from a
-# string, or a regular expression, takes a parser.
-_ASIDE = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*$|//[^\n]*$)\n?|^[ \t]+", re.DOTALL | re.MULTILINE)
+# Comments that have lines of their own, JSDoc's types within a line, and indentation. What else stands after code
+# stays: to tell it from a string, or a regular expression, takes a parser.
+_ASIDE = re.compile(
+    r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*$|//[^\n]*$)\n?|^[ \t]+|/\*\* @\w+ (?:(?!\*/).)*\*/ ?",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 def lean(source: str) -> str:
-    """A script or stylesheet without comments on lines of their own, and without indentation.
+    """A script or stylesheet without types, comments on lines of their own, and indentation.
 
-    It must not contain a string that spans lines.
+    It must not contain a string that spans lines, or one with a type in JSDoc.
     """
     return _ASIDE.sub("", source)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Request, expect
+from playwright.sync_api import Browser, Locator, Request, Route, expect
 
 from tests.journeys.conftest import Wharf, wait_for
 from tests.journeys.page.browser import Visit
@@ -269,9 +269,15 @@ def test_a_file_the_browser_can_read_again_goes_on_by_itself(visit: Visit, line:
     assert line.sent < 30 * MIB + CHUNK
 
 
+@pytest.mark.parametrize("locks", [True, False], ids=["with locks", "over plain HTTP"])
 def test_two_tabs_do_not_send_the_same_upload_twice_and_one_takes_over_from_the_other(
-    visit: Visit, line: Line, tmp_path: Path
+    visit: Visit, line: Line, tmp_path: Path, locks: bool
 ) -> None:
+    if not locks:
+        visit.context.add_init_script(
+            "Object.defineProperty(Navigator.prototype, 'locks', {value: undefined})"
+        )
+        visit.page.reload()
     large = tmp_path / "large.bin"
     digest = cargo(large, 40 * MIB, seed=6)
     line.rate = 8 * MIB
@@ -282,6 +288,9 @@ def test_two_tabs_do_not_send_the_same_upload_twice_and_one_takes_over_from_the_
     expect(other.locator("#rows .row .state")).to_have_text("Receiving")
     expect(other.locator("#sending > li")).to_have_count(0)
     visit.page.close()
+    rows = other.locator("#sending .row")
+    if not locks:  # then it shows as soon as somebody looks at the tab
+        wait_for(lambda: other.evaluate("dispatchEvent(new Event('focus'))") and rows.count(), 20, "the row")
     expect(other.locator("#sending .row .said")).to_have_text(re.compile("Not finished"))
     line.rate = 0
     visit.page = other
@@ -320,3 +329,78 @@ def test_an_upload_the_server_has_given_up_starts_anew_and_says_so(
     )
     line.rate = 0
     assert landed(visit, "large.bin")["sha256"] == digest
+
+
+def test_a_file_that_arrived_although_its_answer_was_lost_is_not_sent_again(visit: Visit) -> None:
+    sent: list[str] = []
+
+    def lose_the_answer(route: Route) -> None:
+        sent.append(route.request.method)
+        route.fetch()
+        route.abort()
+
+    visit.page.route("**/api/uploads/*", lose_the_answer)
+    visit.send(("once.txt", b"Ships in, once."))
+    expect(visit.row("once.txt").locator(".state")).to_have_text("Done")
+    expect(visit.page.locator("#sending > li")).to_have_count(0)
+    assert (sent, len(visit.jobs())) == (["PUT"], 1)
+
+
+def test_a_stale_token_is_renewed_without_a_question(visit: Visit) -> None:
+    visit.page.evaluate("document.cookie = 'csrftoken=stale; path=/'")
+    visit.send(("late.txt", b"Ships in."))
+    expect(visit.row("late.txt").locator(".state")).to_have_text("Done")
+
+
+def test_leaving_warns_while_something_is_being_sent_and_only_then(
+    visit: Visit, line: Line, tmp_path: Path
+) -> None:
+    page = visit.page
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    large = tmp_path / "large.bin"
+    cargo(large, 20 * MIB, seed=8)
+    line.rate = 4 * MIB
+    page.locator("#files").set_input_files(large)
+    line.wait_for(2 * MIB)
+    page.locator("h2").click()  # browsers ask only where somebody has touched the page
+    page.close(run_before_unload=True)
+    wait_for(lambda: page.evaluate("true") and asked == ["beforeunload"], 10, "the question")
+    sending(visit, "large.bin").get_by_role("button", name="Pause").click()
+    page.reload()
+    expect(sending(visit, "large.bin").locator(".said")).to_have_text(re.compile("Not finished"))
+    assert asked == ["beforeunload"]
+    sending(visit, "large.bin").get_by_role("button", name="Remove").click()
+    wait_for(lambda: visit.jobs() == [], 10, "what was sent to be gone")
+
+
+def test_a_folder_of_too_many_files_is_cut_short_and_says_so(visit: Visit) -> None:
+    """With the rest of the page away: nobody wants five thousand files sent."""
+    page = visit.page
+    page.route("**/js/main.js", lambda route: route.abort())
+    page.reload()
+    hauls = page.evaluate("""async () => {
+        const { watch } = await import("/static/uploads/js/pick.js");
+        const hauls = [];
+        watch(({found, missed, more}) => hauls.push([found.length, missed, more, found[0]?.path]));
+        const file = (name) => ({isFile: true, fullPath: `/cargo/${name}`,
+            file: (done) => done(new File(["x"], name))});
+        const locked = {isFile: true, file: (_, fail) => fail(new DOMException("no", "NotReadableError"))};
+        const drop = async (...inside) => {
+            const entry = {isDirectory: true, createReader: () => {
+                const batches = [inside, []];
+                return {readEntries: (done) => done(batches.shift())};
+            }};
+            const event = new DragEvent("drop", {bubbles: true, cancelable: true});
+            Object.defineProperty(event, "dataTransfer", {value: {
+                types: ["Files"], files: [], items: [{webkitGetAsEntry: () => entry}]}});
+            document.body.dispatchEvent(event);
+            const before = hauls.length;
+            while (hauls.length === before) await new Promise((resolve) => setTimeout(resolve, 5));
+        };
+        await drop(...Array.from({length: 5001}, (_, n) => file(`${n}.txt`)));
+        await drop(file("a.txt"), locked, file("b.txt"));
+        await drop();
+        return hauls;
+    }""")
+    assert hauls == [[5000, 0, True, "cargo/0.txt"], [2, 1, False, "cargo/a.txt"], [0, 0, False, None]]

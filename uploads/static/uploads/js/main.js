@@ -55,7 +55,7 @@ watch(({ found, missed, more }) => {
   void restore.take(queue, found);
 });
 live.start();
-void memory.recall((item, file) => void restore.recall(queue, item, file));
+void memory.recall((item, file) => restore.recall(queue, item, file));
 
 addEventListener("online", () => queue.wake());
 addEventListener("beforeunload", (event) => {

@@ -27,6 +27,7 @@ import { page } from "./text.js";
  */
 
 const STORE = "unfinished";
+const AT_ONCE = 6;
 const MOST = 64 << 20; // bytes of small files that are kept whole
 
 /** @type {Promise<IDBDatabase | null>} */
@@ -103,12 +104,14 @@ export function drop({ key }) {
 
 /**
  * Take over what tabs that are no more have left, now and whenever another one ends.
- * @param {(item: Item, file: File | null) => void} take
+ * @param {(item: Item, file: File | null) => Promise<void>} take
  */
 export async function recall(take) {
   /** @type {Kept[]} */
   const all = (await withStore((store) => store.getAll())) ?? [];
   const living = await tabs.alive();
+  /** @type {Promise<void>[]} */
+  const taken = [];
   for (const kept of all) {
     if (kept.user !== page.user || kept.tab === tabs.me) continue;
     if (living.has(kept.tab)) {
@@ -118,7 +121,8 @@ export async function recall(take) {
       const item = new Item(kept, null);
       const { key, url, print, handle, sent, paused } = kept;
       Object.assign(item, { key, url, print, handle, sent, halted: paused });
-      take(item, kept.file);
+      taken.push(take(item, kept.file));
+      if (taken.length % AT_ONCE === 0) await Promise.all(taken); // each may ask the server
     }
   }
 }

@@ -142,6 +142,7 @@ export class Queue {
     try {
       if (!item.anyway) await Promise.race([item.compared, later(GRACE)]);
       let job = item.doubtful ? await this.hands.twinOf(item) : null;
+      if (job?.id === item.twin?.id) job = null; // known before
       if (control.signal.aborted) return;
       job ??= await this.hands.deliver(item, {
         signal: control.signal,
@@ -212,7 +213,7 @@ export class Queue {
     const { status, code } = problem;
     item.problem = problem;
     item.speed = 0;
-    if (code === "lost" && !item.url && item.sent >= item.size) item.doubtful = true;
+    if (code === "lost" && !item.url) item.doubtful = true;
     if (!item.url) item.sent = 0;
     if (status === 401) {
       this.locked = true;

@@ -46,11 +46,11 @@ export async function alive() {
 }
 
 /**
- * Call once another tab has ended; without locks, when somebody looks at this one.
+ * Call once another tab has ended; without locks, whenever somebody looks at this one.
  * @param {string} tab
  * @param {() => void} ended
  */
 export function whenEnded(tab, ended) {
   if (navigator.locks) void navigator.locks.request(PREFIX + tab, ended);
-  else addEventListener("focus", ended, { once: true });
+  else addEventListener("focus", ended); // also in vain
 }
