@@ -13,7 +13,8 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection
 
 from uploads.codes import Refused
-from uploads.jobs import acceptance, lifecycle, queue
+from uploads.jobs import lifecycle, queue
+from uploads.jobs import together as together_module
 from uploads.jobs.lifecycle import Landed, accept
 from uploads.models import Message, State, UploadJob
 
@@ -38,9 +39,9 @@ def together(acts: list[Callable[[], Any]]) -> list[Any]:
             connection.close()
 
     with ThreadPoolExecutor(len(acts)) as pool:
-        with acceptance._committing:
+        with together_module._committing:
             running = [pool.submit(run, act) for act in acts]
-            while len(acceptance._waiting) < len(acts):
+            while len(together_module._waiting) < len(acts):
                 threading.Event().wait(0.001)
         return [one.result() for one in running]
 
@@ -93,4 +94,4 @@ def test_a_commit_that_fails_fails_all_of_them_and_queues_none(
         return "failed"
 
     assert together([act, act, act]) == ["failed"] * 3
-    assert not UploadJob.objects.exists() and not acceptance._waiting
+    assert not UploadJob.objects.exists() and not together_module._waiting

@@ -70,14 +70,18 @@ class Delivery:
         self.arrivals.append(Arrival(filename, declared, job_id, row, incoming))
         return self.arrivals[-1]
 
-    def accept(self, door: str) -> list[UploadJob]:
-        """Make all files durable, then queue them in one commit."""
+    def keep(self) -> list[lifecycle.Landed]:
+        """Make all files durable, in their order."""
         for arrival in self.arrivals:
             try:
                 arrival.incoming.keep()
             except FileNotFoundError as wrong:
                 raise Refused("wrong_state", "The upload was cancelled meanwhile.") from wrong
-        jobs = lifecycle.accept(self.owner_id, [arrival.landed for arrival in self.arrivals])
+        return [arrival.landed for arrival in self.arrivals]
+
+    def accept(self, door: str) -> list[UploadJob]:
+        """Make all files durable, then queue them in one commit."""
+        jobs = lifecycle.accept(self.owner_id, self.keep())
         metrics.UPLOADS.labels(door).inc(len(jobs))
         metrics.UPLOAD_BYTES.labels(door).inc(sum(job.size for job in jobs))
         return jobs

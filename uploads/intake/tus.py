@@ -6,8 +6,6 @@ one by a new generation, so that none ever waits for a client of another.
 
 from __future__ import annotations
 
-import hashlib
-import time
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -15,22 +13,19 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from uploads.codes import Refused
-from uploads.intake import body, connections, limits, tus_headers
-from uploads.intake.delivery import declared_type
+from uploads.intake import body, limits, tus_headers
+from uploads.intake.delivery import declared_type, delivery
 from uploads.intake.names import safe_filename
+from uploads.intake.tus_writing import Writing
 from uploads.jobs import capacity, concatenation, lifecycle, transfers
 from uploads.jobs.transfers import Upload
 from uploads.models import Concat
 from uploads.storage import append
-from uploads.storage.append import Appender
 from uploads.storage.durable import StorageUnavailable
 from uploads.storage.fence import Superseded
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
-
-COMMIT_BYTES = 16 << 20
-COMMIT_SECONDS = 2.0
 
 
 def create(request: HttpRequest, user: User) -> Upload:
@@ -45,7 +40,9 @@ def create(request: HttpRequest, user: User) -> Upload:
         return _join(user, said)
     if said.body is None:
         upload = _open(user, said)
-        return _finished(upload) if upload.to_finish else upload
+        return transfers.finish(upload) if upload.to_finish else upload
+    if said.body.length == said.length and (said.length or 0) <= limits.SMALL and not said.partial:
+        return _take_at_once(request, user, said, said.body)
     with limits.body_slot():
         upload = _open(user, said)
         try:
@@ -63,7 +60,7 @@ def look(user: User, job_id: UUID) -> Upload:
     if not upload.transfer.whole:
         transfers.settle(job_id)
         upload = transfers.find(user.pk, job_id)
-    return _finished(upload) if upload.to_finish else upload
+    return transfers.finish(upload) if upload.to_finish else upload
 
 
 def patch(request: HttpRequest, user: User, job_id: UUID) -> Upload:
@@ -85,7 +82,7 @@ def patch(request: HttpRequest, user: User, job_id: UUID) -> Upload:
     if not upload.receiving or (transfer.whole and not upload.to_finish):
         return upload
     if upload.to_finish:
-        return _finished(upload)
+        return transfers.finish(upload)
     if said.body.empty:
         return upload
     with limits.body_slot():
@@ -102,7 +99,7 @@ def _open(user: User, said: tus_headers.Creation) -> Upload:
     capacity.foresee(user.pk, 1, size)
     limits.check_disk(size)
     filename = safe_filename(said.filename)
-    job_id = transfers.open_transfer(
+    upload = transfers.open_transfer(
         user.pk, filename, declared_type(said.content_type, filename),
         length=said.length, metadata=said.metadata, partial=said.partial,
     )  # fmt: skip
@@ -110,11 +107,29 @@ def _open(user: User, said: tus_headers.Creation) -> Upload:
         if size > limits.SMALL:
             # With our own row in the sum: of two that race for the last space, not both get it.
             limits.check_disk(0, afresh=True)
-        append.create(job_id)
+        append.create(upload.id)
     except (Refused, StorageUnavailable):
-        transfers.withdraw(job_id)
+        transfers.withdraw(upload.id)
         raise
-    return transfers.find(user.pk, job_id)
+    return upload
+
+
+def _take_at_once(
+    request: HttpRequest, user: User, said: tus_headers.Creation, sent: tus_headers.Body
+) -> Upload:
+    """A small upload whose bytes all come with its creation is a plain one: no row until it is whole."""
+    size, filename = sent.length or 0, safe_filename(said.filename)
+    check = tus_headers.ALGORITHMS[sent.checksum.algorithm]() if sent.checksum else None
+    with limits.room_for_body(user.pk, size), delivery(user.pk) as files:
+        arrival = files.begin(filename, said.content_type, size, row=False)
+        for piece in body.chunks(request, size, size):
+            arrival.incoming.write(piece)
+            if check is not None:
+                check.update(piece)
+        if check is not None and sent.checksum is not None and check.digest() != sent.checksum.digest:
+            raise Refused("checksum_mismatch")
+        (landed,) = files.keep()
+        return transfers.accept_at_once(landed, user.pk, said.metadata)
 
 
 def _join(user: User, said: tus_headers.Creation) -> Upload:
@@ -124,7 +139,7 @@ def _join(user: User, said: tus_headers.Creation) -> Upload:
     job_id = concatenation.join(
         user.pk, said.parts, filename, declared_type(said.content_type, filename), said.metadata
     )
-    return _finished(transfers.find(user.pk, job_id))
+    return transfers.finish(transfers.find(user.pk, job_id))
 
 
 def _with_length(user: User, upload: Upload, length: int) -> Upload:
@@ -146,7 +161,7 @@ def _append(request: HttpRequest, upload: Upload, said: tus_headers.Patch) -> Up
     most = (settings.UPLOADS_MAX_SIZE if transfer.length is None else transfer.length) - said.offset
     if said.body.length is not None and said.body.length > most:
         raise _too_large(said.offset + said.body.length)
-    writing = _Writing(upload, said)
+    writing = Writing(upload, said)
     writing.reserve(0 if said.body.length is None else said.body.length)
     try:
         writing.begin()
@@ -155,116 +170,17 @@ def _append(request: HttpRequest, upload: Upload, said: tus_headers.Patch) -> Up
         finally:
             writing.close()
     except Superseded as wrong:
+        transfers.recover(upload.id)
         upload = transfers.find(transfer.owner_id, upload.id)
+        if upload.to_finish:
+            upload = transfers.finish(upload)
         if upload.receiving or upload.transfer.length != writing.position:
             raise Refused("superseded") from wrong
         return upload  # these were the last bytes, and another request was quicker to see that
+    if writing.kept:
+        return transfers.land(upload, writing.sha256)
     upload = transfers.find(transfer.owner_id, upload.id)
-    return _finished(upload, writing.sha256) if upload.to_finish else upload
-
-
-class _Writing:
-    """One request's bytes on their way into an upload."""
-
-    def __init__(self, upload: Upload, said: tus_headers.Patch) -> None:
-        self.upload, self.said = upload, said
-        self.length = upload.transfer.length
-        self.position = self.committed = said.offset
-        self.reserved = upload.reserved
-        checksum = said.body.checksum
-        self._check = tus_headers.ALGORITHMS[checksum.algorithm]() if checksum else None
-        # All bytes in one unbroken request: their digest costs nothing more than now.
-        unbroken = said.offset == 0 and self.length is not None and said.body.length in (None, self.length)
-        self._hash = hashlib.sha256() if unbroken else None
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest() if self._hash and self.position == self.length else ""
-
-    def begin(self) -> None:
-        generation = transfers.take(self.upload, self.said.offset)
-        connections.let_go()
-        self.generation = generation
-        try:
-            self._file = Appender(
-                self.upload.id, generation, self.said.offset, tentative=self._check is not None
-            )
-        except FileNotFoundError:
-            transfers.lost(self.upload.id)
-            raise Refused("superseded") from None
-
-    def close(self) -> None:
-        self._file.close()
-
-    def reserve(self, more: int) -> None:
-        """See that an upload of unknown length has room for `more` bytes (0: for its next step)."""
-        if self.length is not None:
-            return
-        wanted = self.position + (more or transfers.DEFERRED_STEP)
-        wanted = min(wanted, settings.UPLOADS_MAX_SIZE)
-        if wanted > self.reserved:
-            limits.check_disk(wanted - self.reserved, afresh=True)
-            transfers.reserve(self.upload, wanted)
-            self.reserved = wanted
-            connections.let_go()
-
-    def take_in(self, request: HttpRequest, most: int) -> None:
-        try:
-            self._read(request, most)
-        except Refused as wrong:
-            # A chunked body that goes on past the end: who knows what its last bytes are worth.
-            if self._check is not None or wrong.code == "too_large":
-                self._file.forget(self.committed)
-            elif wrong.code in ("incomplete_body", "too_slow"):
-                self._commit()
-            raise
-        self._verify()
-        self._commit()
-
-    def _read(self, request: HttpRequest, most: int) -> None:
-        told = time.monotonic()
-        for piece in body.chunks(request, self.said.body.length, most, lively=True):
-            if self._check is not None:
-                self._check.update(piece)
-            if self._hash is not None:
-                self._hash.update(piece)
-            if self.said.body.length is None and self.position + len(piece) > self.reserved:
-                self.reserve(0)
-            self._file.write(piece)
-            self.position = self._file.position
-            due = self.position - self.committed >= COMMIT_BYTES or time.monotonic() - told >= COMMIT_SECONDS
-            if due and self._check is None and self.position != self.length:
-                self._commit()
-                told = time.monotonic()
-
-    def _verify(self) -> None:
-        if self._check is None or self.said.body.checksum is None:
-            return
-        if self._check.digest() != self.said.body.checksum.digest:
-            self._file.forget(self.committed)
-            raise Refused("checksum_mismatch")
-        self._file.sync()
-        self._file.confirm()
-
-    def _commit(self) -> None:
-        """Bytes first, then the row: it never runs ahead of them."""
-        position = self._file.sync()
-        if position == self.committed:
-            return
-        try:
-            transfers.advance(self.upload.id, self.generation, position, self.length)
-        except Refused as wrong:
-            if wrong.code == "gone":
-                raise Superseded from wrong
-            raise
-        finally:
-            connections.let_go()
-        self.committed = position
-
-
-def _finished(upload: Upload, sha256: str = "") -> Upload:
-    transfers.finish(upload, sha256)
-    return transfers.find(upload.transfer.owner_id, upload.id)
+    return transfers.finish(upload, writing.sha256) if upload.to_finish else upload
 
 
 def _too_large(size: int) -> Refused:

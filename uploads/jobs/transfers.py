@@ -18,7 +18,7 @@ from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Greatest, Now
 
 from uploads.codes import Refused
-from uploads.jobs import capacity, clock, lifecycle
+from uploads.jobs import capacity, clock, lifecycle, together
 from uploads.models import Concat, State, Transfer, UploadJob
 from uploads.storage import append, disk, fence
 from uploads.storage.durable import StorageUnavailable, storage_errors
@@ -75,18 +75,32 @@ def find(owner_id: int, job_id: UUID, *, expired: bool = False) -> Upload:
 
 def open_transfer(
     owner_id: int, filename: str, declared_type: str, *, length: int | None, metadata: str, partial: bool
-) -> UUID:
+) -> Upload:
     """Announce an upload of `length` bytes (None: not yet known). Raises Refused where there is no room."""
     reserved = first_reservation() if length is None else length
-    with transaction.atomic():
+
+    def write() -> Upload:
         job_id = lifecycle.open_upload(owner_id, filename, declared_type, reserved)
         if partial:
             UploadJob.objects.filter(pk=job_id).update(note=PART_NOTE)
-        Transfer.objects.create(
+        transfer = Transfer.objects.create(
             job_id=job_id, owner_id=owner_id, length=length, metadata=metadata,
             concat=Concat.PARTIAL if partial else Concat.NONE, expires_at=expiry(),
         )  # fmt: skip
-    return job_id
+        return Upload(transfer, State.RECEIVING, reserved)
+
+    return together.commit(write, moves=False)
+
+
+def accept_at_once(landed: lifecycle.Landed, owner_id: int, metadata: str) -> Upload:
+    """Queue an upload that was created with all its bytes, in one commit. Raises Refused; then nothing is there."""
+    transfer = Transfer(
+        job_id=landed.job_id, owner_id=owner_id, offset=landed.size, length=landed.size, metadata=metadata,
+        expires_at=expiry(),
+    )  # fmt: skip
+    lifecycle.accept(owner_id, [landed], also=lambda: transfer.save(force_insert=True))
+    _count(landed.size)
+    return Upload(transfer, State.QUEUED, landed.size)
 
 
 def first_reservation() -> int:
@@ -125,17 +139,16 @@ def take(upload: Upload, offset: int) -> int:
     Raises Refused: offset_mismatch where it has moved meanwhile.
     """
     seen: int = upload.transfer.generation
-    moved = Transfer.objects.filter(pk=upload.id, offset=offset, generation=seen).update(
-        generation=seen + 1, expires_at=_expires()
-    )
-    if not moved:
+    row = Transfer.objects.filter(pk=upload.id, offset=offset, generation=seen)
+    if not together.commit(lambda: row.update(generation=seen + 1, expires_at=_expires()), moves=True):
         raise Refused("offset_mismatch", "Another request has moved this upload just now.")
     return seen + 1
 
 
 def advance(job_id: UUID, generation: int, offset: int, length: int | None) -> None:
     """Say that bytes are durable up to `offset`. Raises Refused: gone, superseded."""
-    with transaction.atomic():
+
+    def write() -> None:
         percent = 100 * offset // length if length else 0
         if not UploadJob.objects.receiving().filter(pk=job_id).update(progress=percent):
             raise Refused("gone", "The upload was ended meanwhile.")
@@ -145,9 +158,13 @@ def advance(job_id: UUID, generation: int, offset: int, length: int | None) -> N
         if not moved:
             raise Refused("superseded")
 
+    together.commit(write, moves=True)
+
 
 def settle(job_id: UUID) -> None:
     """Count what the present writer has written and not yet said, so that nobody has to send it again."""
+    if recover(job_id):
+        return
     found = append.arrived(job_id)
     if found is not None:
         generation, size = found
@@ -156,7 +173,19 @@ def settle(job_id: UUID) -> None:
         ).update(offset=size)
 
 
-def finish(upload: Upload, sha256: str = "") -> None:
+def recover(job_id: UUID) -> bool:
+    """Count all bytes of an upload that is under its final name; whether it is.
+
+    Whoever put it there was about to queue it, or was stopped between the two.
+    """
+    size = append.kept(job_id)
+    if size is None:
+        return False
+    Transfer.objects.filter(pk=job_id, length=size, offset__lt=size).update(offset=size)
+    return True
+
+
+def finish(upload: Upload, sha256: str = "") -> Upload:
     """Queue an upload whose bytes are all here. Safe to repeat, and at once. Raises Refused(gone).
 
     `sha256` is that of the whole, where it is known; else the worker finds it out.
@@ -165,22 +194,37 @@ def finish(upload: Upload, sha256: str = "") -> None:
         size = append.keep(upload.id)
         if size is None or size != upload.transfer.length:
             _lost(upload.id, size)
+    return land(upload, sha256)
+
+
+def land(upload: Upload, sha256: str) -> Upload:
+    """Queue an upload whose bytes are durable under their final name (or are parts). Raises Refused(gone)."""
+    transfer = upload.transfer
+    row = Transfer.objects.filter(pk=upload.id)
     job = UploadJob.objects.filter(pk=upload.id).first()
     if job is None:
         disk.remove_job(upload.id)
         raise Refused("gone")
-    landed = lifecycle.Landed(upload.id, job.filename, job.declared_type, job.size, sha256, opened=True)
+    size = transfer.length or 0
+    landed = lifecycle.Landed(upload.id, job.filename, job.declared_type, size, sha256, opened=True)
     try:
-        lifecycle.accept(job.owner_id, [landed])
+        # Nobody can write on, so that it does not matter whose request says that all is here.
+        lifecycle.accept(job.owner_id, [landed], also=lambda: row.update(offset=size, expires_at=_expires()))
     except Refused:
         job = UploadJob.objects.filter(pk=upload.id).first()
-        if job is not None and job.state not in (State.RECEIVING, State.CANCELLED):
-            return  # another one was first
-        disk.remove_job(upload.id)
-        raise Refused("gone") from None
+        if job is None or job.state in (State.RECEIVING, State.CANCELLED):
+            disk.remove_job(upload.id)
+            raise Refused("gone") from None
+    else:
+        _count(size)
+        _drop_fence(upload.id)
+    transfer.offset = size
+    return Upload(transfer, State.QUEUED, size)
+
+
+def _count(size: int) -> None:
     metrics.UPLOADS.labels("tus").inc()
-    metrics.UPLOAD_BYTES.labels("tus").inc(job.size)
-    _drop_fence(upload.id)
+    metrics.UPLOAD_BYTES.labels("tus").inc(size)
 
 
 def lost(job_id: UUID) -> None:

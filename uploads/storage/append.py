@@ -12,7 +12,7 @@ from uuid import UUID
 
 from uploads.storage.disk import file_path, spool_directory, spool_path
 from uploads.storage.durable import make_directory, storage_errors, sync_directory
-from uploads.storage.fence import Fence, Superseded, shut
+from uploads.storage.fence import CLOSED, Fence, Superseded, shut
 
 
 class Appender:
@@ -26,17 +26,15 @@ class Appender:
     def __init__(self, job_id: UUID, generation: int, offset: int, *, tentative: bool = False) -> None:
         self.job_id, self.generation, self.position = job_id, generation, offset
         self._named = offset > 0  # a file of whose bytes some are durable has a durable name
+        self._handle = -1
         with storage_errors():
             self._fence = Fence.open(job_id, create=True)
-            try:
-                self._handle = self._open(offset)
-            except BaseException:
-                self._fence.close()
-                raise
             try:
                 with self._fence.locked() as state:
                     if state.generation >= generation:
                         raise Superseded
+                    # Under the lock: a closed upload's spooled file is not made anew beside the kept one.
+                    self._handle = self._open(offset)
                     if os.fstat(self._handle).st_size < offset:
                         raise FileNotFoundError(f"{job_id}: shorter than its {offset} bytes")
                     self._fence.write(generation, tentative=tentative)
@@ -89,6 +87,21 @@ class Appender:
             self._compare(state.generation)
             self._fence.write(self.generation)
 
+    def keep(self) -> None:
+        """All bytes are here: let nobody write on, and put them durably under the final name.
+
+        FileNotFoundError where somebody (a cancel, a delete) has removed them.
+        """
+        final = file_path(self.job_id)
+        with storage_errors():
+            with self._fence.locked() as state:
+                self._compare(state.generation)
+                self._fence.write(CLOSED)
+            make_directory(final.parent)
+            spool_path(self.job_id).rename(final)
+            os.fsync(self._handle)
+            sync_directory(final.parent)
+
     def close(self) -> None:
         if self._handle >= 0:
             handle, self._handle = self._handle, -1
@@ -131,6 +144,22 @@ def arrived(job_id: UUID) -> tuple[int, int] | None:
         return state.generation, size
 
 
+def kept(job_id: UUID) -> int | None:
+    """The size of a file under its final name, durable when this returns; None where there is none."""
+    with storage_errors():
+        try:
+            handle = os.open(file_path(job_id), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            os.fsync(handle)
+            size = os.fstat(handle).st_size
+        finally:
+            os.close(handle)
+        sync_directory(file_path(job_id).parent)
+    return size
+
+
 def keep(job_id: UUID) -> int | None:
     """Put a whole spooled file under its final name, durably; its size in bytes, None where it is nowhere.
 
@@ -142,14 +171,4 @@ def keep(job_id: UUID) -> int | None:
         make_directory(final.parent)
         with contextlib.suppress(FileNotFoundError):  # another one was first, or it has gone: see below
             spool_path(job_id).rename(final)
-        try:
-            handle = os.open(final, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        try:
-            os.fsync(handle)
-            size = os.fstat(handle).st_size
-        finally:
-            os.close(handle)
-        sync_directory(final.parent)
-    return size
+    return kept(job_id)

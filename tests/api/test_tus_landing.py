@@ -1,0 +1,124 @@
+"""How a resumable upload lands: in few commits, and found again where a server died between two steps."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.api.tus_client import DATA, create, head, patch, sha256
+from uploads.jobs import lifecycle, transfers
+from uploads.models import Message, State, Transfer, UploadJob
+from uploads.storage import append, disk, fence
+from uploads.storage.fence import Superseded
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
+
+
+@pytest.fixture(autouse=True)
+def _room(settings: Any) -> None:
+    settings.UPLOADS_MIN_FREE = 0
+
+
+class TestASmallUploadInOneRequest:
+    def test_it_is_queued_with_its_digest_and_nothing_in_the_spool(self, program: Client) -> None:
+        made = create(program, data=DATA)
+
+        job = UploadJob.objects.get()
+        assert (made.status_code, made["Upload-Offset"]) == (201, str(len(DATA)))
+        assert (job.state, job.sha256) == (State.QUEUED, hashlib.sha256(DATA).hexdigest())
+        assert disk.file_path(job.pk).read_bytes() == DATA
+        assert not disk.spool_path(job.pk).exists() and not fence.fence_path(job.pk).exists()
+        assert Message.objects.filter(job=job.pk).count() == 1
+        assert head(program, made["Location"])["Upload-Offset"] == str(len(DATA))
+
+    def test_it_has_no_row_before_it_is_whole(self, program: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = []
+        keep = disk.Incoming.keep
+        monkeypatch.setattr(
+            disk.Incoming, "keep", lambda self: (seen.append(UploadJob.objects.count()), keep(self))
+        )
+        create(program, data=DATA)
+        assert seen == [0]
+
+    def test_a_wrong_checksum_leaves_nothing(self, program: Client) -> None:
+        assert create(program, data=DATA, Upload_Checksum=sha256(b"other")).status_code == 460
+        assert not UploadJob.objects.exists() and not Transfer.objects.exists()
+        assert not list(disk.spool_directory().glob("*")) and not list(disk.files_directory().glob("*/*"))
+
+    def test_a_commit_that_fails_leaves_nothing(
+        self, program: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_args: Any, **_more: Any) -> None:
+            raise OSError("no")
+
+        monkeypatch.setattr(Transfer, "save", broken)
+        assert create(program, data=DATA).status_code == 500
+        assert not UploadJob.objects.exists() and not Message.objects.exists()
+        assert not list(disk.files_directory().glob("*/*"))
+
+
+class TestAServerThatDiesBetweenKeepingTheBytesAndQueueingTheJob:
+    @pytest.fixture
+    def path(self, program: Client, monkeypatch: pytest.MonkeyPatch) -> str:
+        """An upload whose bytes lie under their final name, of which its row knows the first 30."""
+        path: str = create(program)["Location"]
+        patch(program, path, 0, DATA[:30])
+
+        def died(*_args: Any) -> None:
+            raise RuntimeError("the server died here")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(transfers, "land", died)
+            assert patch(program, path, 30, DATA[30:]).status_code == 500
+        transfer, job = Transfer.objects.get(), UploadJob.objects.get()
+        assert (transfer.offset, job.state) == (30, State.RECEIVING)
+        assert disk.file_path(job.pk).read_bytes() == DATA
+        return path
+
+    def test_whoever_asks_where_it_stands_gets_it_queued(self, program: Client, path: str) -> None:
+        assert head(program, path)["Upload-Offset"] == str(len(DATA))
+        self.is_queued_once()
+
+    def test_whoever_sends_the_last_bytes_again_is_told_that_they_are_here(
+        self, program: Client, path: str
+    ) -> None:
+        assert patch(program, path, 30, DATA[30:]).status_code in (204, 409)
+        assert head(program, path)["Upload-Offset"] == str(len(DATA))
+        self.is_queued_once()
+
+    def test_nobody_makes_its_spooled_file_anew(self, program: Client, path: str) -> None:
+        job = UploadJob.objects.get()
+        with pytest.raises(Superseded):
+            append.Appender(job.pk, 99, 0)
+        assert not disk.spool_path(job.pk).exists()
+        head(program, path)
+        self.is_queued_once()
+
+    def test_the_owner_may_end_it_and_no_byte_stays(self, program: Client, path: str) -> None:
+        job = UploadJob.objects.get()
+        lifecycle.delete(job.pk)
+        assert not disk.file_path(job.pk).exists() and head(program, path).status_code == 410
+
+    def is_queued_once(self) -> None:
+        job = UploadJob.objects.get()
+        assert job.state == State.QUEUED and disk.file_path(job.pk).read_bytes() == DATA
+        assert Message.objects.filter(job=job.pk).count() == 1
+
+
+def test_the_bytes_of_a_cancelled_upload_are_gone_though_its_last_request_was_under_way(
+    program: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = create(program)["Location"]
+    job = UploadJob.objects.get()
+    keep = append.Appender.keep
+
+    def cancelled_meanwhile(appender: append.Appender) -> None:
+        lifecycle.cancel(job.pk)
+        keep(appender)
+
+    monkeypatch.setattr(append.Appender, "keep", cancelled_meanwhile)
+    assert patch(program, path, 0, DATA).status_code == 410
+    assert not disk.file_path(job.pk).exists() and not disk.spool_path(job.pk).exists()
