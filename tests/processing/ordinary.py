@@ -46,7 +46,7 @@ def nothing_left(bench: Bench) -> bool:
         os.kill(bench.sandbox.pid or 0, signal.SIGKILL)
 
     bench.run("sleep", on_progress=kill)
-    return bool(below) and all_gone(below, 0.1)
+    return bool(below) and all_gone(below, 1)
 
 
 def main(user: str, without: list[str]) -> None:
