@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from tests.api.conftest import by_token
 from tests.api.tus_client import DATA, ROOT, ask, create, head, patch
-from uploads.jobs import expiry, keeper, tidy, transfers
+from uploads.jobs import expiry, keeper, lifecycle, tidy
 from uploads.models import State, Transfer, UploadJob
 from uploads.storage import disk, fence, parts
 
@@ -129,13 +129,14 @@ class TestCrashes:
     def crashed(self, client: Client, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
         path = half(client)
 
-        def dies(upload: transfers.Upload, _sha256: str = "") -> None:
-            if request.param == "after the rename":
-                transfers.append.keep(upload.id)
+        def dies(*_values: Any, **_named: Any) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(transfers, "finish", dies)
+            if request.param == "before the rename":
+                patched.setattr(Path, "rename", dies)
+            else:
+                patched.setattr(lifecycle, "accept", dies)
             patch(client, path, 50, DATA[50:])
         assert UploadJob.objects.get().state == State.RECEIVING
         return path

@@ -52,8 +52,10 @@ def expired_transfers(*, dry_run: bool = False) -> list[Finding]:
     for job_id in list(late.order_by("expires_at").values_list("pk", flat=True)[:BATCH]):
         if not dry_run:
             with transaction.atomic():
-                # Looked at again under a lock: its client may have come back this moment.
-                if not late.filter(pk=job_id).select_for_update().exists() or not lifecycle.abandon(job_id):
+                # Looked at again under locks, the job's first: its client may have come back this moment.
+                job = UploadJob.objects.receiving().filter(pk=job_id).select_for_update().first()
+                expired = late.filter(pk=job_id).select_for_update().first()
+                if job is None or expired is None or not lifecycle.abandon(job_id):
                     continue
             disk.remove_job(job_id)
         found.append(Finding("a resumable upload has expired", "given up", job_id))
