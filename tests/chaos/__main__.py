@@ -25,7 +25,7 @@ from tests.chaos.timing import Timing
 SETUPS = ("sqlite", "postgres", "redis")
 LEASE = 10
 CLOCK_OFFSET = 3600  # seconds by which the second host's clock is ahead
-TRIES, TRIES_FULL = 4, 20
+TRIES, TRIES_FULL = 3, 20
 WRITERS, WRITERS_FULL = 300, 2000
 HOSTS_FULL = 3
 PACE = 0.7
@@ -60,8 +60,8 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--setup", action="append", choices=SETUPS, help="may be repeated; all without it")
-    parser.add_argument("--faults", type=int, default=40, help="how many random faults at most")
-    parser.add_argument("--seconds", type=float, default=30, help="for how long they are done at most")
+    parser.add_argument("--faults", type=int, default=30, help="how many random faults at most")
+    parser.add_argument("--seconds", type=float, default=25, help="for how long they are done at most")
     parser.add_argument("--pace", type=float, default=PACE, help="seconds between two of them, about")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--full", action="store_true", help="500 faults and 20 tries of each measurement")
