@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from tests.chaos import disk, verdict
-from tests.chaos.faults import Accomplice, Faults
+from tests.chaos.accomplice import Accomplice
+from tests.chaos.faults import Faults
 from tests.chaos.ledger import Ledger
 from tests.chaos.sender import Sender
 from tests.chaos.servers import Absent, servers_for

@@ -2,7 +2,7 @@
 
     sleep 2.5    takes so long; then a result and two artifacts that can be told from another attempt's
     crash        its child is ended by a signal, each time
-    fell         waits until somebody kills the worker, each time (accomplice in faults.py)
+    fell         waits until somebody kills the worker, each time (accomplice.py)
 
 Each child bears a name from which anybody who reads /proc learns which file it is working on.
 """
