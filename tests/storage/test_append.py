@@ -178,6 +178,23 @@ class TestKeeping:
         assert not fence.fence_path(job_id).exists()
         assert not disk.spool_path(job_id).exists()
 
+    def test_what_was_closed_and_not_named_before_a_power_cut_is_begun_anew(
+        self, job_id: UUID, first: Appender, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first.write(b"abc")
+        fence.shut(job_id)
+        monkeypatch.setattr(fence, "_boot_id", lambda: b"another".ljust(36))
+        second = opened(job_id, 2, 1)
+        second.write(b"!")
+        second.close()
+        assert stored(job_id) == b"a!"
+
+    def test_closed_fences_are_told_from_open_ones(self, job_id: UUID, first: Appender) -> None:
+        assert not fence.is_shut(uuid4())
+        assert not fence.is_shut(job_id)
+        fence.shut(job_id)
+        assert fence.is_shut(job_id)
+
     def test_no_generation_reaches_the_closed_one(self, job_id: UUID) -> None:
         append.keep(job_id)
         fence.Fence.open(job_id, create=True).close()

@@ -74,6 +74,9 @@ def patch(request: HttpRequest, user: User, job_id: UUID) -> Upload:
         raise Refused("not_allowed", "A final upload is made of its parts; it takes no bytes.")
     if said.length is not None:
         upload = _with_length(user, upload, said.length)
+    if upload.receiving and said.offset > upload.transfer.offset:
+        transfers.settle(job_id)  # a client may know more than the row does, after a crash
+        upload = transfers.find(user.pk, job_id)
     transfer = upload.transfer
     if said.offset != transfer.offset:
         raise Refused("offset_mismatch", f"The upload is at {transfer.offset}, not at {said.offset}.")

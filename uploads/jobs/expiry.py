@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import islice
 from uuid import UUID
 
 from django.conf import settings
@@ -35,9 +36,10 @@ _RECEIVING = Exists(UploadJob.objects.receiving().filter(pk=OuterRef("pk")))
 def unqueued_transfers(*, dry_run: bool = False) -> list[Finding]:
     """Queue uploads that are whole, and whose last request ended before it could do so."""
     quiet = Now() + timedelta(seconds=settings.UPLOADS_TUS_EXPIRY) - UNQUEUED_AFTER
-    whole = Transfer.objects.filter(_RECEIVING, length=F("offset"), expires_at__lt=quiet)
+    whole = Q(length=F("offset")) | Q(pk__in=_shut())
+    rows = Transfer.objects.filter(whole, _RECEIVING, expires_at__lt=quiet).exclude(concat=Concat.PARTIAL)
     found = []
-    for transfer in whole.exclude(concat=Concat.PARTIAL).order_by("expires_at")[:BATCH]:
+    for transfer in rows.order_by("expires_at")[:BATCH]:
         if not dry_run and not _finish(transfer):
             continue
         found.append(Finding("a whole upload was never queued", "queued", transfer.pk))
@@ -51,6 +53,7 @@ def expired_transfers(*, dry_run: bool = False) -> list[Finding]:
     found = []
     for job_id in list(late.order_by("expires_at").values_list("pk", flat=True)[:BATCH]):
         if not dry_run:
+            transfers.settle(job_id)  # all of it may be here, and its server have died before it said so
             with transaction.atomic():
                 # Looked at again under locks, the job's first: its client may have come back this moment.
                 job = UploadJob.objects.receiving().filter(pk=job_id).select_for_update().first()
@@ -91,11 +94,22 @@ def stray_fences(*, dry_run: bool = False) -> list[Finding]:
 
 def _finish(transfer: Transfer) -> bool:
     try:
-        transfers.finish(transfers.find(transfer.owner_id, transfer.pk, expired=True))
+        transfers.settle(transfer.pk)
+        upload = transfers.find(transfer.owner_id, transfer.pk, expired=True)
+        if not upload.to_finish:
+            return False
+        transfers.finish(upload)
     except Refused as wrong:
         log.info("transfer.not_queued", job=str(transfer.pk), reason=wrong.detail)
         return False
     return True
+
+
+def _shut() -> list[UUID]:
+    """Uploads on which nobody may write on, at most BATCH: whole ones, for the moment until they are queued."""
+    with storage_errors():
+        shut = (one.job_id for one in inventory.fences(time.time()) if fence.is_shut(one.job_id))
+        return list(islice(shut, BATCH))
 
 
 def _without(found: Iterator[inventory.Found], jobs: JobQuerySet) -> list[UUID]:

@@ -166,7 +166,10 @@ def settle(job_id: UUID) -> None:
     if recover(job_id):
         return
     found = append.arrived(job_id)
-    if found is not None:
+    if found is not None and found[0] == fence.CLOSED:
+        # Closed as whole, and stopped just before it got its final name: nobody can write on.
+        Transfer.objects.filter(pk=job_id, length=found[1], offset__lt=found[1]).update(offset=found[1])
+    elif found is not None:
         generation, size = found
         Transfer.objects.filter(
             Q(length__isnull=True) | Q(length__gte=size), pk=job_id, generation=generation, offset__lt=size

@@ -31,7 +31,9 @@ class Appender:
             self._fence = Fence.open(job_id, create=True)
             try:
                 with self._fence.locked() as state:
-                    if state.generation >= generation:
+                    # What was closed before the machine last stopped, and not renamed, is begun anew.
+                    stale = state.generation == CLOSED and not state.this_boot
+                    if state.generation >= generation and not stale:
                         raise Superseded
                     # Under the lock: a closed upload's spooled file is not made anew beside the kept one.
                     self._handle = self._open(offset)

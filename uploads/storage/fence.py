@@ -108,6 +108,19 @@ def shut(job_id: UUID) -> None:
         fence.close()
 
 
+def is_shut(job_id: UUID) -> bool:
+    """Whether nobody may write on. Raises OSError."""
+    try:
+        fence = Fence.open(job_id)
+    except FileNotFoundError:
+        return False
+    try:
+        with fence.locked() as state:
+            return state.generation == CLOSED
+    finally:
+        fence.close()
+
+
 def remove(job_id: UUID) -> None:
     """Shut the fence and remove it. What is gone already is fine. Raises OSError."""
     shut(job_id)
