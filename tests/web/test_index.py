@@ -15,7 +15,7 @@ from django.views.defaults import server_error
 
 from tests.factories import PASSWORD, make_artifact, make_error, make_job, make_operator
 from tests.web.conftest import HTMX
-from uploads.models import State, UploadJob
+from uploads.models import State, Transfer, UploadJob
 from uploads.web import listing
 
 
@@ -244,3 +244,27 @@ def test_when_all_goes_wrong_the_page_says_so_without_a_person_or_a_database(rf:
     answer = server_error(rf.get("/"))
     assert answer.status_code == 500
     assert "Something went wrong on our side" in answer.content.decode()
+
+
+def test_a_resumable_upload_shows_how_far_it_has_come_and_how_it_goes_on(at: Client, owner: User) -> None:
+    until = timezone.now() + timedelta(days=1)
+    job = make_job(State.RECEIVING, owner=owner, filename="film.mov", size=1000, progress=40)
+    Transfer.objects.create(job=job, owner=owner, offset=400, length=1000, expires_at=until)
+    html = at.get("/").content.decode()
+    assert 'value="40" aria-label="Progress of film.mov"' in html
+    assert "choose the same file again" in html
+    assert until.isoformat() in html
+
+
+def test_a_plain_upload_that_is_being_received_promises_nothing(at: Client, owner: User) -> None:
+    make_job(State.RECEIVING, owner=owner)
+    html = at.get("/").content.decode()
+    assert "Receiving" in html
+    assert "choose the same file again" not in html
+
+
+def test_the_line_is_in_the_order_in_which_jobs_start(at: Client, owner: User, colleague: User) -> None:
+    now = timezone.now()
+    make_job(owner=colleague, run_after=now - timedelta(seconds=9))
+    make_job(owner=owner, filename="urgent", run_after=now - timedelta(seconds=5), priority=9)
+    assert "Next in line" in at.get("/").content.decode()

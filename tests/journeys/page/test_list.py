@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.browser]
 
 
 def test_many_files_at_once_all_arrive_and_the_list_is_shown_in_pages(visit: Visit) -> None:
-    visit.send(*[(f"n{number:02}.txt", b"x") for number in range(60)])
+    visit.send(*[(f"n{number:02}.txt", b"%d" % number) for number in range(60)])
     expect(visit.page.locator("#rows .is-succeeded")).to_have_count(60, timeout=60_000)
     assert len({job["filename"] for job in visit.jobs()}) >= 50
     visit.page.reload()
