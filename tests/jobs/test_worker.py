@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 from django_q.exceptions import TimeoutException
 
@@ -95,6 +96,17 @@ def test_a_result_that_cannot_be_saved_is_a_recorded_failure(monkeypatch: pytest
     report = failure_of(make_job(data=b"x"))
     assert (report.code, report.exception_type) == ("internal_error", "ValueError")
     assert "no room in the row" in report.traceback
+
+
+@pytest.mark.parametrize("wrong", [OperationalError, InterfaceError])
+def test_a_database_that_goes_away_meanwhile_is_no_bug_of_ours(
+    monkeypatch: pytest.MonkeyPatch, wrong: type[Exception]
+) -> None:
+    def away(*_args: Any) -> bool:
+        raise wrong("terminating connection due to administrator command")
+
+    monkeypatch.setattr(lifecycle, "succeed", away)
+    assert failure_of(make_job(data=b"x")).code == "storage_unavailable"
 
 
 def test_a_hard_time_out_of_the_queue_is_a_timed_out_attempt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django_q.exceptions import TimeoutException
 
 from uploads.jobs import lifecycle, queue, stopping
@@ -142,6 +142,8 @@ def _failed(job: UploadJob, wrong: BaseException) -> AttemptFailed:
             code, message = "file_missing", "The stored file of this job is gone."
         case StorageUnavailable():
             code, message = "storage_unavailable", "Our storage did not answer."
+        case OperationalError() | InterfaceError():  # a restart or a lock of the database, no bug
+            code, message = "storage_unavailable", "Our database did not answer."
     return AttemptFailed(
         FailureReport(
             job=str(job.pk), attempt=job.attempt, code=code, message=message, detail=str(wrong),
