@@ -133,6 +133,9 @@ def states(visit: Visit) -> Iterator[str]:
     page.get_by_role("searchbox").fill("nothing like it")
     expect(page.get_by_text("No upload matches.")).to_be_visible()
     yield "nothing-found"
+    page.goto("/jobs/download/")
+    expect(page.get_by_text("None of these has a file to download.")).to_be_visible()
+    yield "refused"
     page.goto("/nowhere/")
     yield "404"
     visit.context.clear_cookies()
