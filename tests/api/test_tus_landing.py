@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from tests.api.tus_client import DATA, create, head, patch, sha256
+from uploads.intake import tus_writing
 from uploads.jobs import lifecycle, transfers
 from uploads.models import Message, State, Transfer, UploadJob
 from uploads.storage import append, disk, fence
@@ -122,3 +124,51 @@ def test_the_bytes_of_a_cancelled_upload_are_gone_though_its_last_request_was_un
     monkeypatch.setattr(append.Appender, "keep", cancelled_meanwhile)
     assert patch(program, path, 0, DATA).status_code == 410
     assert not disk.file_path(job.pk).exists() and not disk.spool_path(job.pk).exists()
+
+
+class TestBytesAreCommittedWhileTheNextAreRead:
+    BIG = bytes(range(256)) * 4096  # 1 MiB
+
+    @pytest.fixture
+    def advances(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+        """Which thread has committed which offset, and how many bytes were in the file then."""
+        seen: list[tuple[str, int, int]] = []
+        advance = transfers.advance
+
+        def noted(job_id: Any, generation: int, offset: int, length: int | None) -> None:
+            thread = threading.current_thread().name.partition("_")[0]
+            seen.append((thread, offset, disk.spooled_bytes(job_id)))
+            advance(job_id, generation, offset, length)
+
+        monkeypatch.setattr(transfers, "advance", noted)
+        monkeypatch.setattr(tus_writing, "COMMIT_BYTES", 1 << 17)
+        return seen
+
+    def test_offsets_grow_step_by_step_and_the_whole_is_queued_with_its_digest(
+        self, program: Client, advances: list[tuple[str, int, int]]
+    ) -> None:
+        path = create(program, len(self.BIG))["Location"]
+        assert patch(program, path, 0, self.BIG).status_code == 204
+
+        offsets = [offset for _thread, offset, _written in advances]
+        assert len(offsets) >= 3 and offsets == sorted(set(offsets)) and offsets[-1] < len(self.BIG)
+        assert {thread for thread, _offset, _written in advances} == {"tus-commit"}
+        assert all(written >= offset for _thread, offset, written in advances)
+        assert UploadJob.objects.get().sha256 == hashlib.sha256(self.BIG).hexdigest()
+
+    def test_an_upload_that_is_cancelled_meanwhile_takes_no_more(
+        self, program: Client, advances: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = create(program, len(self.BIG))["Location"]
+        job = UploadJob.objects.get()
+        noted = transfers.advance
+
+        def cancelled(*told: Any) -> None:
+            if not advances:
+                lifecycle.cancel(job.pk)
+            noted(*told)
+
+        monkeypatch.setattr(transfers, "advance", cancelled)
+        assert patch(program, path, 0, self.BIG).status_code == 410
+        assert len(advances) == 1 and not disk.file_path(job.pk).exists()
+        assert not disk.spool_path(job.pk).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import NoReturn
 
 from django.conf import settings
@@ -17,8 +18,11 @@ from uploads.models import Concat
 from uploads.storage.append import Appender
 from uploads.storage.fence import Superseded
 
-COMMIT_BYTES = 16 << 20
+# The next bytes are read while the last ones are made durable: no more than twice this is ever uncommitted.
+COMMIT_BYTES = 8 << 20
 COMMIT_SECONDS = 2.0
+
+_commits = ThreadPoolExecutor(16, "tus-commit")
 
 
 class Writing:
@@ -38,6 +42,8 @@ class Writing:
         unbroken = said.offset == 0 and self.length is not None and said.body.length in (None, self.length)
         self._hash = hashlib.sha256() if unbroken else None
         self.kept = False
+        self._asked = said.offset  # up to where a commit was asked for
+        self._pending: Future[None] | None = None
 
     @property
     def sha256(self) -> str:
@@ -60,6 +66,8 @@ class Writing:
         raise Superseded from wrong
 
     def close(self) -> None:
+        if self._pending is not None:
+            wait([self._pending])
         self._file.close()
 
     def reserve(self, more: int) -> None:
@@ -78,6 +86,7 @@ class Writing:
         try:
             self._read(request, most)
         except Refused as wrong:
+            self._settle()
             # A chunked body that goes on past the end: who knows what its last bytes are worth.
             if self._check is not None or wrong.code == "too_large":
                 self._file.forget(self.committed)
@@ -101,9 +110,9 @@ class Writing:
                 self.reserve(0)
             self._file.write(piece)
             self.position = self._file.position
-            due = self.position - self.committed >= COMMIT_BYTES or time.monotonic() - told >= COMMIT_SECONDS
+            due = self.position - self._asked >= COMMIT_BYTES or time.monotonic() - told >= COMMIT_SECONDS
             if due and self._check is None and self.position != self.length:
-                self._commit()
+                self._commit_meanwhile()
                 told = time.monotonic()
 
     def _verify(self) -> None:
@@ -117,13 +126,30 @@ class Writing:
 
     def _keep(self) -> None:
         """All is here: what is left to commit is that, and the job queued, in one."""
+        self._settle()
         try:
             self._file.keep()
         except FileNotFoundError as wrong:
             self._gone(wrong)
         self.kept = True
 
+    def _commit_meanwhile(self) -> None:
+        """Commit what is written, in another thread; first see that the commit before has gone well."""
+        self._settle()
+        self._asked = self.position
+        self._pending = _commits.submit(self._commit_now)
+
+    def _settle(self) -> None:
+        """Wait for the commit under way. Raises what it raised."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
+
     def _commit(self) -> None:
+        self._settle()
+        self._commit_now()
+
+    def _commit_now(self) -> None:
         """Bytes first, then the row: it never runs ahead of them."""
         position = self._file.sync()
         if position == self.committed:
