@@ -17,7 +17,7 @@
  */
 
 const SILENT = 30_000; // milliseconds without a byte after which a connection is given up
-const FINISHING = 300_000; // the same, once all bytes are sent: a large file takes long to be made durable
+const FINISHING = 60_000; // the same, once all bytes have left: they may still wait in buffers, or to be made durable
 
 export class Refused extends Error {
   /** @param {Problem} problem */

@@ -18,8 +18,8 @@ from playwright.sync_api import Browser, expect
 from tests.journeys.conftest import ROOT, Wharf, wait_for
 from tests.journeys.page.browser import Visit
 from tests.journeys.page.conftest import jpeg
-from tests.journeys.page.line import line_to
-from tests.journeys.page.test_engine import CHUNK, MIB, cargo, landed, sending
+from tests.journeys.page.engine.cargo import CHUNK, MIB, cargo, landed, sending
+from tests.journeys.page.engine.line import line_to
 
 pytestmark = [pytest.mark.journey, pytest.mark.browser]
 
