@@ -30,6 +30,7 @@ def test_a_zip_holds_the_files_with_their_names_and_times(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
+        (["A.txt", "a.txt"], ["A.txt", "a (2).txt"]),
         (["a.txt", "a.txt", "A.TXT"], ["a.txt", "a (2).txt", "A (3).TXT"]),
         (["../../x", "a/b", "a\\b"], ["_.._x", "a_b", "a_b (2)"]),
         (["...", ""], ["file", "file (2)"]),
