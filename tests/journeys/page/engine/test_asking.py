@@ -96,7 +96,7 @@ def test_300_small_files_all_arrive(visit: Visit) -> None:
     files = [(f"n{number:03}.txt", b"Ship %d" % number) for number in range(300)]
     visit.send(*files)
     expect(page.locator("#total-text")).to_have_text(re.compile(r"\d+ of 300 files sent"))
-    expect(page.locator("#sending > li")).to_have_count(0, timeout=60_000)
+    expect(page.locator("#sending > li")).to_have_count(0, timeout=150_000)
     assert names_of_all(visit) == {name for name, _data in files}
     assert visit.complaints == []
 
