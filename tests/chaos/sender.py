@@ -70,7 +70,8 @@ class Sender:
             if number == 0 and self._poison and counter % 3 == 0:
                 order = self._poison.pop()
                 line = "crash" if order == ledger.CRASH else "fell"
-                self.send(f"{order}-{unique}.txt", text(line, 200, luck), order)
+                if not self.send(f"{order}-{unique}.txt", text(line, 200, luck), order):
+                    self._poison.append(order)
             else:
                 self._request(luck.choices(list(MIX), list(MIX.values()))[0], unique, luck)
             self._stop.wait(luck.uniform(0.05, 0.5))
