@@ -21,6 +21,7 @@ from tests.jobs.lifecycle_model import FAILED, QUEUED, SUCCEEDED, JobModel
 from uploads.jobs import budgets, lifecycle, messages, nodes, pausing, queue, sweep
 from uploads.jobs.identity import Worker, process_started
 from uploads.jobs.nodes import NodeIdentity
+from uploads.jobs.report import FailureReport
 from uploads.models import Artifact, Attempt, ErrorRecord, Message, Node, Pause, UploadJob
 from uploads.processing.base import ArtifactFile
 from uploads.processing.sandbox import Done, Usage
@@ -166,6 +167,19 @@ class Stage(RuleBasedStateMachine):
     @staticmethod
     def _messages() -> Counter[UUID]:
         return Counter(one for one in Message.objects.values_list("job", flat=True) if one)
+
+    def _fail(self, job_id: UUID, attempt: int, code: str) -> None:
+        runs = self._runs(job_id, attempt)
+        report = FailureReport(job=str(job_id), attempt=attempt, code=code, message="It did not work.")
+        assert lifecycle.fail(report) is runs
+        if runs:
+            self.jobs[job_id].fail(code)
+
+    def _release(self, job_id: UUID, attempt: int) -> None:
+        runs = self._runs(job_id, attempt)
+        assert lifecycle.release(job_id, attempt) is runs
+        if runs:
+            self.jobs[job_id].end("released", QUEUED)
 
     def _runs(self, job_id: UUID, attempt: int) -> bool:
         return job_id in self.jobs and self.jobs[job_id].runs(attempt)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
@@ -16,16 +16,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 from pytest_django import Settings
 
-from tests.jobs.lifecycle_model import CANCELLED, FAILED, QUEUED, RECEIVING, JobModel
+from tests.jobs.lifecycle_model import CANCELLED, FAILED, RECEIVING, RUNNING, JobModel
 from tests.jobs.lifecycle_stage import CODES, DEAD, STOPPED, WORKING, Stage, queue_name
 from uploads.codes import Refused
 from uploads.jobs import budgets, lifecycle, messages, pausing
-from uploads.jobs.report import FailureReport
 from uploads.models import ACTIVE, Attempt, ErrorRecord, Pause
 from uploads.storage import disk
 from uploads.storage.disk import Incoming
 
-EXAMPLES, STEPS = 15, 50
+EXAMPLES, STEPS = 25, 50
 one_of_many = st.integers(0, 1_000)  # which of what there is, modulo how many there are
 
 
@@ -86,12 +85,14 @@ class Lifecycle(Stage):
                 lifecycle.cancel(job.id)
 
     @precondition(lambda self: self.jobs)
-    @rule(which=one_of_many)
-    def retry(self, which: int) -> None:
+    @rule(which=one_of_many, fails_again=st.booleans())
+    def retry(self, which: int, fails_again: bool) -> None:
         job = self._job(which)
         if job.state in (FAILED, CANCELLED) and disk.file_path(job.id).exists():
             lifecycle.retry(job.id)
             job.retry()
+            if fails_again and job.records and self._runs_again(job.id):
+                self._fail(job.id, job.attempt, job.records[max(job.records)])
         else:
             with pytest.raises(Refused):
                 lifecycle.retry(job.id)
@@ -154,28 +155,30 @@ class Lifecycle(Stage):
         self._finish(*self._working(which))
 
     @precondition(lambda self: self.workers)
-    @rule(which=one_of_many, code=st.sampled_from(CODES), twice=st.booleans())
-    def fail(self, which: int, code: str, twice: bool) -> None:
+    @rule(which=one_of_many, code=st.sampled_from(CODES), twice=st.booleans(), for_good=st.booleans())
+    def fail(self, which: int, code: str, twice: bool, for_good: bool) -> None:
+        """Once, or reported twice, or again and again until nothing is left of the budget."""
         job_id, attempt = self._working(which)
         if not job_id:
             return
-        report = FailureReport(job=str(job_id), attempt=attempt, code=code, message="It did not work.")
-        runs = self._runs(job_id, attempt)
-        assert lifecycle.fail(report) is runs
-        if runs:
-            self.jobs[job_id].fail(code)
+        self._fail(job_id, attempt, code)
         if twice:
-            assert not lifecycle.fail(report)
+            self._fail(job_id, attempt, code)
+        while for_good and self._runs_again(job_id):
+            self._fail(job_id, self.jobs[job_id].attempt, code)
+
+    def _runs_again(self, job_id: UUID) -> bool:
+        self._time_passes()
+        self._sweep(pusher_is_new=True)
+        self._work()
+        return job_id in self.jobs and self.jobs[job_id].state == RUNNING
 
     @precondition(lambda self: self.workers)
     @rule(which=one_of_many)
     def release(self, which: int) -> None:
         job_id, attempt = self._working(which)
         if job_id:
-            runs = self._runs(job_id, attempt)
-            assert lifecycle.release(job_id, attempt) is runs
-            if runs:
-                self.jobs[job_id].end("released", QUEUED)
+            self._release(job_id, attempt)
 
     @precondition(lambda self: self.workers)
     @rule(which=one_of_many)
@@ -185,8 +188,8 @@ class Lifecycle(Stage):
         self.workers[key] = {WORKING: STOPPED, STOPPED: WORKING, DEAD: DEAD}[self.workers[key]]
 
     @precondition(lambda self: self.workers)
-    @rule(which=one_of_many)
-    def a_worker_outsleeps_its_lease(self, which: int) -> None:
+    @rule(which=one_of_many, then=st.sampled_from(("beats", "finishes", "fails", "releases")))
+    def a_worker_outsleeps_its_lease(self, which: int, then: str) -> None:
         """Others have taken its job over by the time it goes on: from here on it is a zombie."""
         job_id, attempt = self._working(which)
         if job_id:
@@ -195,6 +198,15 @@ class Lifecycle(Stage):
             self._sweep(pusher_is_new=False)
             self._work()
             self.workers[job_id, attempt] = WORKING
+            match then:
+                case "beats":
+                    assert lifecycle.renew(job_id, attempt) is self._runs(job_id, attempt)
+                case "finishes":
+                    self._finish(job_id, attempt)
+                case "fails":
+                    self._fail(job_id, attempt, "internal_error")
+                case "releases":
+                    self._release(job_id, attempt)
 
     @precondition(lambda self: self.workers)
     @rule(which=one_of_many)
