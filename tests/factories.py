@@ -57,7 +57,8 @@ def make_job(
     if state != State.RECEIVING:
         values["queued_at"] = now
     if state == State.QUEUED:
-        values["run_after"] = now
+        # The database may count in milliseconds: what is due by our clock must be due by its too.
+        values["run_after"] = now - timedelta(milliseconds=2)
     if state == State.RUNNING:
         values |= {"attempt": 1, "started_at": now, "lease_until": now + timedelta(seconds=30)}
     if state in TERMINAL:
