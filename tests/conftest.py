@@ -11,15 +11,16 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from uploads.intake import limits
-from uploads.jobs import capacity
+from uploads.jobs import capacity, line
 from uploads.models import ApiToken
 
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
-    """What a web worker remembers for half a second must not reach the next test."""
+    """What a web worker remembers for a second must not reach the next test."""
     capacity._plenty.clear()
     limits._reserved.until = 0
+    line.forget()
 
 
 @pytest.fixture

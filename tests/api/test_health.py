@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import OperationalError
@@ -12,6 +13,7 @@ from django.utils import timezone
 
 from tests.factories import make_node
 from uploads.api import health
+from uploads.jobs import nodes
 
 
 def checks(client: Client) -> tuple[int, dict[str, str]]:
@@ -69,11 +71,11 @@ def test_a_database_that_is_gone_is_said_without_its_address(monkeypatch: pytest
         def cursor(self) -> None:
             raise OperationalError("no route to secret-host")
 
-    def gone() -> int:
+    def gone() -> Any:
         raise OperationalError("no route to secret-host")
 
     monkeypatch.setattr(health, "connection", Gone())
-    monkeypatch.setattr(health, "live_nodes", gone)
+    monkeypatch.setattr(nodes, "live", gone)
     response = Client().get("/readyz")
     assert response.status_code == 503
     assert response.json()["checks"]["database"] == "The database does not answer."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,13 +12,14 @@ from django.test import Client
 from django.utils import timezone
 
 from tests.api.conftest import problem_of, url
-from tests.factories import make_artifact, make_error, make_failed_job, make_job
+from tests.factories import make_artifact, make_attempt, make_error, make_failed_job, make_job, make_node
 from uploads.codes import FAILURE_CODES
 from uploads.models import State, UploadJob
 
 FIELDS = {
     "id", "filename", "size", "sha256", "content_type", "state", "progress", "note", "attempt", "created_at",
-    "queued_at", "started_at", "finished_at", "next_attempt_at", "result", "artifacts", "error",
+    "queued_at", "started_at", "finished_at", "next_attempt_at", "position", "estimated_start_at", "result",
+    "artifacts", "error",
 }  # fmt: skip
 
 
@@ -41,7 +42,10 @@ def test_a_job_has_exactly_the_promised_fields_in_each_state(
 
 def test_what_is_not_known_yet_is_null(program: Client, owner: User) -> None:
     answer = program.get(url(make_job("receiving", owner, content_type=""))).json()
-    nulls = ("sha256", "content_type", "queued_at", "started_at", "finished_at", "next_attempt_at", "result")
+    nulls = (
+        "sha256", "content_type", "queued_at", "started_at", "finished_at", "next_attempt_at", "position",
+        "estimated_start_at", "result",
+    )  # fmt: skip
     assert {answer[name] for name in (*nulls, "error")} == {None}
     assert answer["artifacts"] == []
 
@@ -76,6 +80,21 @@ def test_a_job_that_is_tried_again_says_when(program: Client, owner: User) -> No
     assert answer["error"]["code"] == "timed_out"
 
 
+def test_a_waiting_job_says_its_place_in_line_and_about_when_it_starts(
+    program: Client, owner: User, colleague: User
+) -> None:
+    make_node(workers=1)
+    make_attempt(make_job("succeeded", colleague), outcome="succeeded")  # took a second
+    before = timezone.now()
+    make_job("queued", colleague, run_after=before - timedelta(seconds=9))
+    job = make_job("queued", owner, run_after=before - timedelta(seconds=5))
+    answer = program.get(url(job)).json()
+    assert answer["position"] == 2
+    start = datetime.fromisoformat(answer["estimated_start_at"])
+    assert before + timedelta(seconds=1) < start < before + timedelta(seconds=20)
+    assert [one["position"] for one in program.get("/api/jobs").json()["items"]] == [2]
+
+
 def test_each_failed_attempt_is_told_in_order_without_its_traceback(program: Client, owner: User) -> None:
     job = make_job("failed", owner, attempt=2)
     make_error(job, "corrupt_file", attempt=2, traceback="secret")
@@ -106,6 +125,7 @@ def test_the_list_is_narrowed_by_state_name_id_and_digest(program: Client, owner
     assert names(program, q=str(job.pk)[:8]) == []
     assert names(program, sha256="A" * 64) == ["Report.PDF"]
     assert names(program, sha256="a" * 64, state="failed") == []
+    assert names(program, sha256=["b" * 64, "A" * 64, "c" * 64]) == ["other", "Report.PDF"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +134,7 @@ def test_the_list_is_narrowed_by_state_name_id_and_digest(program: Client, owner
         ({"state": "lost"}, "query.state.0"),
         ({"q": "a\0b"}, "query.q"),
         ({"q": "a" * 201}, "query.q"),
-        ({"sha256": "abc"}, "query.sha256"),
+        ({"sha256": "abc"}, "query.sha256.0"),
         ({"limit": 0}, "query.limit"),
         ({"limit": 101}, "query.limit"),
         ({"limit": "ten"}, "query.limit"),

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.factories import make_user
-from uploads.web import acquaintance, listing
+from uploads.web import acquaintance
 
 HTMX = {"HX-Request": "true"}
 
@@ -25,7 +25,6 @@ def data_dir(settings: Any, tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is remembered for a moment is not remembered from test to test."""
-    monkeypatch.setattr(listing, "_places", (float("-inf"), {}))
     monkeypatch.setattr(acquaintance, "_known", {})
 
 

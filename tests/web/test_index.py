@@ -13,9 +13,17 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 from django.views.defaults import server_error
 
-from tests.factories import PASSWORD, make_artifact, make_error, make_job, make_operator
+from tests.factories import (
+    PASSWORD,
+    make_artifact,
+    make_attempt,
+    make_error,
+    make_job,
+    make_node,
+    make_operator,
+)
 from tests.web.conftest import HTMX
-from uploads.models import State, Transfer, UploadJob
+from uploads.models import Outcome, State, Transfer, UploadJob
 from uploads.web import listing
 
 
@@ -167,7 +175,7 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(
             make_artifact(make_job(State.SUCCEEDED, owner=owner, kind="image", result={"width": 1}))
 
     fill()
-    with django_assert_num_queries(6):  # session, person, rows, artifacts, errors, places in line
+    with django_assert_num_queries(8):  # session, person, rows, artifacts, errors; line, workers, attempts
         at.get("/")
     fill()
     with django_assert_num_queries(5):  # the line is known for a second
@@ -214,7 +222,23 @@ def test_waiting_files_know_their_place_in_line(at: Client, owner: User, colleag
     make_job(owner=colleague, run_after=now - timedelta(seconds=9))
     make_job(owner=owner, filename="second", run_after=now - timedelta(seconds=5))
     html = at.get("/").content.decode()
-    assert "Waiting, number 2 in line" in html
+    assert "Number 2 in line<" in html
+
+
+def test_waiting_files_know_about_how_long_they_wait(at: Client, owner: User, colleague: User) -> None:
+    now = timezone.now()
+    make_node(workers=1)
+    make_attempt(make_job(State.SUCCEEDED, owner=colleague), outcome=Outcome.SUCCEEDED)  # took a second
+    for number in range(2, 131):
+        make_job(owner=colleague, run_after=now - timedelta(seconds=300 - number))
+    make_job(owner=owner, filename="first", run_after=now - timedelta(seconds=301))
+    make_job(owner=owner, filename="last", run_after=now - timedelta(seconds=1))
+    html = at.get("/").content.decode()
+    assert "Next in line, less than a minute<" in html
+    assert "Waiting, about 2 minutes<" in html  # its number would change with every start
+    german = at.get("/", headers={"Accept-Language": "de"}).content.decode()
+    assert "Als Nächstes dran, weniger als eine Minute<" in german
+    assert "Wartet, etwa 2 Minuten<" in german
 
 
 def test_a_cancelled_file_is_retried_only_if_it_is_whole(at: Client, owner: User) -> None:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from uploads.models import Node
+from uploads.jobs import nodes
 from uploads.storage import disk
 from uploads.storage.durable import StorageUnavailable
 from uploads.telemetry.logs import get_logger
 
 log = get_logger(__name__)
-
-BEAT_WITHIN = timedelta(seconds=15)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -56,15 +52,10 @@ def _storage() -> str:
 
 def _cluster() -> str:
     try:
-        live = live_nodes()
+        live = nodes.live().exists()
     except (DatabaseError, InterfaceError):
         return "Unknown: the database does not answer."
     return "ok" if live else "No cluster has given a sign of life lately."
-
-
-def live_nodes() -> int:
-    """Nodes that have not stopped and whose heart beat within 15 seconds, by the database's clock."""
-    return Node.objects.filter(stopped_at__isnull=True, beat_at__gte=Now() - BEAT_WITHIN).count()
 
 
 CHECKS: dict[str, Callable[[], str]] = {"database": _database, "storage": _storage, "cluster": _cluster}

@@ -14,8 +14,8 @@ from uploads.api.auth import user_of
 from uploads.api.describe import NOT_MODIFIED, answers
 from uploads.api.pages import Pages
 from uploads.api.schemas import JobErrorOut, JobErrors, JobOut, JobPage, JobQuery
-from uploads.jobs import access, lifecycle
-from uploads.models import UploadJob
+from uploads.jobs import access, lifecycle, line
+from uploads.models import State, UploadJob
 
 router = Router(tags=["jobs"])
 pages: Pages[UploadJob] = Pages("created_at", UUID)
@@ -36,9 +36,9 @@ def list_jobs(request: HttpRequest, wanted: Query[JobQuery]) -> JobPage:
         job_id, named = _uuid(wanted.q), Q(filename__icontains=wanted.q)
         rows = rows.filter(named if job_id is None else named | Q(pk=job_id))
     if wanted.sha256:
-        rows = rows.filter(sha256=wanted.sha256.lower())
+        rows = rows.filter(sha256__in=[digest.lower() for digest in wanted.sha256])
     items, next_cursor = pages.page(rows, wanted.limit, wanted.cursor)
-    return JobPage(items=[JobOut.of(job) for job in items], next_cursor=next_cursor)
+    return JobPage(items=_faces(*items), next_cursor=next_cursor)
 
 
 @router.get(
@@ -46,7 +46,8 @@ def list_jobs(request: HttpRequest, wanted: Query[JobQuery]) -> JobPage:
 )
 @decorate_view(conditional_page)
 def get_job(request: HttpRequest, job_id: UUID) -> JobOut:
-    return JobOut.of(access.job_for(user_of(request), job_id))
+    (job,) = _faces(access.job_for(user_of(request), job_id))
+    return job
 
 
 @router.delete(
@@ -87,6 +88,13 @@ def list_job_errors(request: HttpRequest, job_id: UUID) -> JobErrors:
     job = access.job_for(user_of(request), job_id)
     latest = job.errors.order_by("-attempt")[:_MOST_ERRORS]
     return JobErrors(items=[JobErrorOut.of(record) for record in reversed(latest)])
+
+
+def _faces(*jobs: UploadJob) -> list[JobOut]:
+    """Of a job that waits, with its place in line."""
+    waits = any(job.state == State.QUEUED for job in jobs)
+    stand = line.line() if waits else line.EMPTY
+    return [JobOut.of(job, stand) for job in jobs]
 
 
 def _uuid(text: str) -> UUID | None:

@@ -15,8 +15,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from uploads.api.health import live_nodes
-from uploads.jobs import queue
+from uploads.jobs import nodes, queue
 from uploads.models import ErrorRecord, Pause, State, UploadJob
 from uploads.telemetry.logs import get_logger
 
@@ -65,7 +64,7 @@ def _gauges() -> Iterator[Metric]:
     for kind in Pause.objects.values_list("kind", flat=True):
         paused.add_metric([kind], 1)
     yield paused
-    yield _gauge("wharfinger_nodes_live", "Clusters with a heartbeat.", live_nodes())
+    yield _gauge("wharfinger_nodes_live", "Clusters with a heartbeat.", nodes.live().count())
 
 
 def _gauge(name: str, what: str, value: float) -> Metric:

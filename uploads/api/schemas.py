@@ -10,6 +10,7 @@ from ninja import Schema
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from uploads.codes import FAILURE_CODES
+from uploads.jobs.line import EMPTY, Line
 from uploads.models import ErrorRecord, Pause, State, UploadJob
 
 # Kept as a closed list in the description, though it is plain text in the row.
@@ -83,14 +84,17 @@ class JobOut(Schema):
     started_at: datetime | None
     finished_at: datetime | None
     next_attempt_at: datetime | None = Field(description="When it is tried again after a failed attempt.")
+    position: int | None = Field(description="Its place among the jobs that may start, from 1.")
+    estimated_start_at: datetime | None = Field(description="By the pace of the latest attempts.")
     result: Any = Field(description="What the processor found; null until the job has succeeded.")
     artifacts: list[ArtifactOut]
     error: FaultOut | None
 
     @classmethod
-    def of(cls, job: UploadJob) -> JobOut:
-        """The face of a row that was read `with_story()`."""
+    def of(cls, job: UploadJob, line: Line = EMPTY) -> JobOut:
+        """The face of a row that was read `with_story()`, and that stands in `line` where it waits."""
         error = job.last_error
+        wait = line.wait(job.pk)
         return cls(
             id=job.pk,
             filename=job.filename,
@@ -106,6 +110,8 @@ class JobOut(Schema):
             started_at=job.started_at,
             finished_at=job.finished_at,
             next_attempt_at=job.next_attempt_at,
+            position=wait and wait.position,
+            estimated_start_at=line.start(job.pk),
             result=job.result,
             artifacts=[
                 ArtifactOut(name=one.name, content_type=one.content_type, size=one.size)
@@ -130,7 +136,9 @@ class JobQuery(Schema):
 
     state: list[State] = Field([], description="Only these states; may be repeated.")
     q: Words | None = Field(None, description="A part of the file name, in any case, or a job's whole id.")
-    sha256: Digest | None = Field(None, description="The SHA-256 of the file, in hexadecimal.")
+    sha256: list[Digest] = Field(
+        [], max_length=100, description="The SHA-256 of the file, in hexadecimal; may be repeated."
+    )
     limit: Limit = 50
     cursor: Cursor | None = None
 

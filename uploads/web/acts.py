@@ -60,7 +60,8 @@ def act(request: PageRequest, job_id: UUID, verb: str) -> HttpResponseBase:
     if verb == "delete":
         context["gone"] = [listing.key_of(job_id)]
     else:
-        context["changed"] = rows.rows([_own(request.user, job_id, "view")], listing.places())
+        job = _own(request.user, job_id, "view")
+        context["changed"] = rows.rows([job], listing.line_for([job.state]))
     return trigger_client_event(render(request, "uploads/_live.html", context), "wake")
 
 

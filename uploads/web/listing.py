@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +21,10 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from uploads.jobs import access
+from uploads.jobs import line as jobs_line
+from uploads.jobs.line import Line, Wait
 from uploads.models import ACTIVE, JobQuerySet, State, UploadJob
+from uploads.web import waiting
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -31,8 +33,6 @@ PAGE = 25
 LIVE_ROWS = 200  # of a page, the newest rows are kept live, and
 LIVE_BELOW = 40  # as many further down that are under way, as the browser names them
 _LEAST = timedelta(microseconds=1)
-PLACES_SECONDS = 1.0
-PLACES = 20  # beyond these a place in the queue would change too often to be worth a row's redrawing
 
 FILTERS: dict[str, tuple[Any, tuple[State, ...]]] = {
     "": (_("All"), ()),
@@ -72,8 +72,6 @@ class Wanted:
 
 # ---------------------------------------------------------------- pages
 
-_places: tuple[float, dict[UUID, int]] = (-PLACES_SECONDS, {})
-
 
 def cursor_of(job: UploadJob) -> str:
     """Where a row stands in the list: its time and id, opaque to a browser."""
@@ -106,21 +104,13 @@ def page(user: User, wanted: Wanted, after: str = "") -> tuple[list[UploadJob], 
     return found[:PAGE], len(found) > PAGE
 
 
-def places() -> dict[UUID, int]:
-    """The place in line, from 1, of the first jobs that are due, whoever owns them; up to a second old.
-
-    All open pages ask for the same, and the order of a long queue is not free.
-    """
-    global _places
-    now = time.monotonic()
-    if now - _places[0] > PLACES_SECONDS:
-        line = UploadJob.objects.due().order_by("-priority", "run_after", "pk")
-        first = line.values_list("pk", flat=True)[:PLACES]
-        _places = now, {job_id: number for number, job_id in enumerate(first, 1)}
-    return _places[1]
-
-
 # ---------------------------------------------------------------- what has changed
+
+
+def line_for(states: Iterable[str]) -> Line:
+    """The line, where any of these jobs can stand in it."""
+    return jobs_line.line() if State.QUEUED in states else jobs_line.EMPTY
+
 
 SEEN = ("pk", "state", "progress", "note", "attempt", "run_after")
 
@@ -131,15 +121,16 @@ def key_of(job_id: UUID) -> str:
 
 
 def version(job_id: UUID, state: str, progress: int, note: str, attempt: int, due: datetime | None,
-            place: int | None) -> str:  # fmt: skip
+            wait: Wait | None) -> str:  # fmt: skip
     """Key and digest of a row: unequal digests mean that it looks different."""
-    seen = repr((state, progress, note, attempt, due and due.isoformat(), place, get_language()))
+    waits = wait and waiting.shown(wait)
+    seen = repr((state, progress, note, attempt, due and due.isoformat(), waits, get_language()))
     digest = hashlib.blake2s(seen.encode(), digest_size=6).digest()
     return f"{key_of(job_id)}-{base64.urlsafe_b64encode(digest).decode()}"
 
 
-def version_of(job: UploadJob, place: int | None) -> str:
-    return version(job.pk, job.state, job.progress, job.note, job.attempt, job.run_after, place)
+def version_of(job: UploadJob, wait: Wait | None) -> str:
+    return version(job.pk, job.state, job.progress, job.note, job.attempt, job.run_after, wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +150,7 @@ class Changes:
     changed: list[UploadJob]
     new: list[Group]
     gone: list[str]
-    places: dict[UUID, int]
+    line: Line
 
     @property
     def news(self) -> list[UploadJob]:
@@ -203,7 +194,7 @@ def _etag(now: dict[UUID, str]) -> str:
 
 def _look(
     owner_id: int, wanted: Wanted, until: str, also: Sequence[UUID]
-) -> tuple[dict[UUID, str], list[UUID], bool, set[str], dict[UUID, int]]:
+) -> tuple[dict[UUID, str], list[UUID], bool, set[str], Line]:
     """The rows that are kept live: their versions by id, those of `also` among them, whether there are more
     than LIVE_ROWS, the states they are in, and the line."""
     everything = wanted.among(UploadJob.objects.owned_by(owner_id))
@@ -217,9 +208,9 @@ def _look(
     if below:
         seen += everything.filter(pk__in=below).values_list(*SEEN)
     states = {row[1] for row in seen}
-    line = places() if State.QUEUED in states else {}
+    line = line_for(states)
     now = {
-        pk: version(pk, state, progress, note, attempt, due, line.get(pk))
+        pk: version(pk, state, progress, note, attempt, due, line.wait(pk))
         for pk, state, progress, note, attempt, due in seen
     }
     return now, below, full, states, line
@@ -258,5 +249,5 @@ def changes(
         new=new,
         # Among the newest rows, one that is missing may merely have been pushed down.
         gone=[key for key in (map(key_of, below) if full else before) if key not in shown],
-        places=line,
+        line=line,
     )

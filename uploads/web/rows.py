@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from uuid import UUID
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from uploads.jobs.line import Line, Wait
 from uploads.models import ErrorRecord, State, Transfer, UploadJob
-from uploads.web import cards, listing, words
+from uploads.web import cards, listing, waiting, words
 from uploads.web.card import Card
 
 
 @dataclass
 class Row:
-    """One job as shown. `place` in line counts from 1; None where it is not known or too far."""
+    """One job as shown. `wait` is None where it is not in line, or too far back."""
 
     job: UploadJob
-    place: int | None = None
+    wait: Wait | None = None
 
     @property
     def key(self) -> str:
@@ -30,7 +30,7 @@ class Row:
 
     @property
     def version(self) -> str:
-        return listing.version_of(self.job, self.place)
+        return listing.version_of(self.job, self.wait)
 
     @property
     def whole(self) -> bool:
@@ -84,11 +84,7 @@ class Row:
         if job.state == State.QUEUED:
             if self.waits_again:
                 return _("Will be tried again")
-            if self.place == 1:
-                return _("Next in line")
-            return (
-                _("Waiting, number %(place)s in line") % {"place": self.place} if self.place else _("Waiting")
-            )
+            return waiting.sentence(self.wait) if self.wait else _("Waiting")
         return {
             State.RECEIVING: _("Receiving"),
             State.RUNNING: _("Working"),
@@ -113,8 +109,8 @@ class Row:
         return letters[:4].upper() if 1 <= len(letters) <= 5 else (self.job.kind[:4].upper() or "–")
 
 
-def rows(jobs: Iterable[UploadJob], places: Mapping[UUID, int]) -> list[Row]:
-    return [Row(job, places.get(job.pk)) for job in jobs]
+def rows(jobs: Iterable[UploadJob], line: Line) -> list[Row]:
+    return [Row(job, line.wait(job.pk)) for job in jobs]
 
 
 def announcement(jobs: list[UploadJob]) -> str:

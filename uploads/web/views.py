@@ -22,7 +22,6 @@ from django.views.decorators.vary import vary_on_headers
 
 from uploads.codes import Refused
 from uploads.intake import receive
-from uploads.models import State
 from uploads.web import acquaintance, listing, pace, rows
 from uploads.web.answers import refusal_page
 from uploads.web.signed import PageRequest, signed_in
@@ -47,9 +46,8 @@ def index(request: PageRequest) -> HttpResponseBase:
     wanted = listing.Wanted.from_query(request.GET)
     after = request.GET.get("after", "")
     jobs, more = listing.page(request.user, wanted, after)
-    places = listing.places() if any(job.state == State.QUEUED for job in jobs) else {}
     context = {
-        "rows": rows.rows(jobs, places),
+        "rows": rows.rows(jobs, listing.line_for(job.state for job in jobs)),
         "wanted": wanted,
         "filters": [(key, label) for key, (label, _states) in listing.FILTERS.items()],
         "more": listing.cursor_of(jobs[-1]) if more else "",
@@ -112,8 +110,8 @@ def _changes(
     if found.etag == tag:
         return _paced(HttpResponseNotModified(), found.etag, found.pause)
     context = {
-        "changed": rows.rows(found.changed, found.places),
-        "new": [(group.after, rows.rows(group.jobs, found.places)) for group in found.new],
+        "changed": rows.rows(found.changed, found.line),
+        "new": [(group.after, rows.rows(group.jobs, found.line)) for group in found.new],
         "gone": found.gone,
         "announcement": rows.announcement(found.news),
     }
