@@ -16,12 +16,11 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from uploads.codes import FAILURE_CODES, Refused
-from uploads.jobs import budgets, capacity, queue
+from uploads.jobs import attempts, budgets, capacity, queue
 from uploads.jobs.acceptance import Landed, accept
-from uploads.jobs.dialect import dialect, key
 from uploads.jobs.identity import Worker
 from uploads.jobs.report import FailureReport
-from uploads.models import Artifact, Attempt, ErrorRecord, Outcome, Pause, State, UploadJob
+from uploads.models import Artifact, ErrorRecord, Outcome, State, UploadJob
 from uploads.models.job import PRIORITIES
 from uploads.storage import disk, parts
 from uploads.storage.durable import StorageUnavailable
@@ -29,7 +28,7 @@ from uploads.telemetry import metrics
 from uploads.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
-    from uploads.processing.sandbox import Done, Usage
+    from uploads.processing.sandbox import Done
 
 __all__ = [
     "Landed", "abandon", "accept", "cancel", "delete", "fail", "measure", "open_upload", "prioritise", "release",
@@ -70,29 +69,10 @@ def abandon(job_id: UUID) -> bool:
 def start(job_id: UUID, worker: Worker) -> UploadJob | None:
     """Begin the next attempt of a queued and due job; None where it is not, is paused, or somebody was faster."""
     with transaction.atomic():
-        job = _started(job_id)
-        if job is None:
-            return None
-        Attempt.objects.create(
-            job_id=job_id, number=job.attempt, node_id=worker.node, worker=worker.name, pid=worker.pid,
-            pid_started=worker.started, started_at=job.started_at or Now(),
-            deadline=Now() + timedelta(seconds=settings.UPLOADS_TASK_TIMEOUT),
-        )  # fmt: skip
-    log.info("attempt.started", job=str(job_id), attempt=job.attempt)
+        job = attempts.begin(job_id, worker)
+    if job is not None:
+        log.info("attempt.started", job=str(job_id), attempt=job.attempt)
     return job
-
-
-def _started(job_id: UUID) -> UploadJob | None:
-    """The guarded UPDATE of a start and the row that it leaves, in one statement: due, unpaused, then running."""
-    sql, jobs = dialect(), UploadJob._meta.db_table
-    moved = UploadJob.objects.raw(
-        f"UPDATE {jobs} SET state = 'running', attempt = attempt + 1, progress = 0, note = '', "  # noqa: S608
-        f"run_after = NULL, started_at = {sql.now}, lease_until = {sql.later} "
-        f"WHERE id = %s AND state = 'queued' AND run_after <= {sql.now} AND NOT EXISTS "
-        f"(SELECT 1 FROM {Pause._meta.db_table} p WHERE p.kind = '' OR p.kind = {jobs}.kind) RETURNING *",
-        [settings.UPLOADS_LEASE_SECONDS, key(job_id)],
-    )
-    return next(iter(moved), None)
 
 
 def seconds_until_due(job_id: UUID) -> float:
@@ -112,20 +92,20 @@ def renew(job_id: UUID, attempt: int, **progress: Any) -> bool:
 def succeed(job_id: UUID, attempt: int, done: Done) -> bool:
     """Commit result, artifacts and state together, if the attempt is still the current one."""
     with transaction.atomic():
-        moved = UploadJob.objects.running(attempt).filter(pk=job_id).update(
-            state=State.SUCCEEDED, progress=100, note="", lease_until=None, finished_at=Now(),
-            result=done.result, kind=done.kind, content_type=done.content_type,
-            contradiction=done.contradiction,
-        )  # fmt: skip
-        if not moved:
+        if not attempts.win(job_id, attempt, done):
             return False
-        _finish(job_id, attempt, Outcome.SUCCEEDED, done.usage)
-        Artifact.objects.bulk_create(
-            Artifact(
-                job_id=job_id, attempt=attempt, name=one.name, content_type=one.content_type, size=one.size
+        used = done.usage
+        attempts.end(
+            job_id, attempt, Outcome.SUCCEEDED, peak_memory=used.peak_memory_bytes,
+            cpu_seconds=used.cpu_seconds, wall_seconds=used.wall_seconds, bytes_written=used.bytes_written,
+        )  # fmt: skip
+        if done.artifacts:
+            Artifact.objects.bulk_create(
+                Artifact(
+                    job_id=job_id, attempt=attempt, name=it.name, content_type=it.content_type, size=it.size
+                )
+                for it in done.artifacts
             )
-            for one in done.artifacts
-        )
     metrics.ATTEMPT_SECONDS.labels(done.kind, "succeeded").observe(done.usage.wall_seconds)
     log.info("attempt.succeeded", job=str(job_id), attempt=attempt, kind=done.kind)
     return True
@@ -163,7 +143,10 @@ def fail(report: FailureReport, only: Q | None = None) -> bool:
             worker=report.worker, will_retry=delay is not None, filename=job.filename, sha256=job.sha256,
             size=job.size, owner_id=job.owner_id, occurred_at=Now(), **learned,
         )  # fmt: skip
-        _finish(job_id, attempt, Outcome.FAILED, report)
+        attempts.end(
+            job_id, attempt, Outcome.FAILED, peak_memory=report.peak_memory, cpu_seconds=report.cpu_seconds,
+            wall_seconds=report.wall_seconds, bytes_written=report.bytes_written,
+        )  # fmt: skip
         if delay is not None:
             queue.wake(job_id, delay)
     metrics.FAILURES.labels(report.code).inc()
@@ -186,7 +169,7 @@ def release(job_id: UUID, attempt: int) -> bool:
             queued_at=Now(), run_after=Now(), woken_at=Now(),
         )  # fmt: skip
         if moved:
-            _finish(job_id, attempt, Outcome.RELEASED)
+            attempts.end(job_id, attempt, Outcome.RELEASED)
             queue.wake(job_id)
     return bool(moved)
 
@@ -203,7 +186,7 @@ def cancel(job_id: UUID) -> None:
         if not moved:
             raise Refused("wrong_state", f"The job is {job.get_state_display()}; there is nothing to cancel.")
         if job.state == State.RUNNING:
-            _finish(job_id, job.attempt, Outcome.CANCELLED)
+            attempts.end(job_id, job.attempt, Outcome.CANCELLED)
         if job.state == State.RECEIVING:
             transaction.on_commit(lambda: _remove_bytes(job_id))
     log.info("job.cancelled", job=str(job_id))
@@ -255,19 +238,6 @@ def _locked(job_id: UUID) -> UploadJob:
     if job is None:
         raise Refused("not_found", "There is no such job.")
     return job
-
-
-def _finish(job_id: UUID, attempt: int, outcome: Outcome, usage: Usage | FailureReport | None = None) -> None:
-    spent: dict[str, Any] = {}
-    if usage is not None:
-        peak = usage.peak_memory if isinstance(usage, FailureReport) else usage.peak_memory_bytes
-        spent = {
-            "peak_memory": peak, "cpu_seconds": usage.cpu_seconds, "wall_seconds": usage.wall_seconds,
-            "bytes_written": usage.bytes_written,
-        }  # fmt: skip
-    Attempt.objects.filter(job_id=job_id, number=attempt, outcome="").update(
-        outcome=outcome, finished_at=Now(), **spent
-    )
 
 
 def _remove_bytes(job_id: UUID) -> None:
