@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
+from uploads import phrases
 from uploads.codes import REFUSALS, Refusal, Refused
 from uploads.storage.durable import StorageUnavailable
 from uploads.telemetry import metrics
@@ -50,7 +51,7 @@ def problem(
         # In the language asked for, where the catalogue has it; programs go by the code.
         "title": gettext(row.title),
         "status": row.status,
-        "detail": gettext(detail or row.title),
+        "detail": phrases.translated(detail or row.title),
         "code": code,
     }
     if errors is not None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from uploads import phrases
 from uploads.codes import FAILURE_CODES
 from uploads.jobs.line import EMPTY, Line
 from uploads.models import ErrorRecord, Pause, State, UploadJob
@@ -120,7 +121,10 @@ class JobOut(Schema):
             error=None
             if error is None
             else FaultOut(
-                code=error.code, message=error.message, advice=error.advice, retryable=error.retryable
+                code=error.code,
+                message=phrases.translated(error.message),
+                advice=phrases.translated(error.advice),
+                retryable=error.retryable,
             ),
         )
 
@@ -166,8 +170,8 @@ class JobErrorOut(Schema):
         return cls(
             attempt=record.attempt,
             code=record.code,
-            message=record.message,
-            advice=record.advice,
+            message=phrases.translated(record.message),
+            advice=phrases.translated(record.advice),
             retryable=record.retryable,
             occurred_at=record.occurred_at,
             will_retry=record.will_retry,

@@ -1,7 +1,8 @@
 """The page's words in other languages: locale/<language>/LC_MESSAGES/django.po, and what is compiled of it.
 
 Beside what is marked for gettext, a catalogue holds the sentences that rooms without Django say to people: codes,
-reasons for failures, steps of the work. They are found where they are written, so nobody has to mark them.
+refusals, reasons for failures, steps of the work, also those with values in them. They are found where they are
+written, so nobody has to mark them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from io import StringIO
+from itertools import count
 from pathlib import Path
 
 from django.conf import settings
@@ -23,13 +25,15 @@ from django.core.management import CommandError, call_command
 
 ROOT = Path(settings.BASE_DIR)
 TOOLS = ("xgettext", "msgmerge", "msgfmt")
-# Who says sentences that reach an uploader. Those of the doors for programs stay English.
+# Who says sentences that reach an uploader.
 SPEAKERS = (
-    "codes.py", "processing", "jobs/acceptance.py", "jobs/access.py", "jobs/capacity.py", "jobs/failures.py",
-    "jobs/lifecycle.py", "jobs/sweep.py", "jobs/transfers.py", "jobs/worker.py",
+    "codes.py", "processing", "jobs/acceptance.py", "jobs/access.py", "jobs/capacity.py", "jobs/concatenation.py",
+    "jobs/failures.py", "jobs/lifecycle.py", "jobs/sweep.py", "jobs/transfers.py", "jobs/worker.py", "intake", "api",
 )  # fmt: skip
-SILENT = ("sandbox.py", "verdict.py")  # these speak to operators
+REFUSALS = ("Refused", "Refusal", "problem")  # all that the API says, beside what describes it
+SILENT = ("registry.py", "sandbox.py", "verdict.py")  # these speak to operators
 OPERATOR_ADVICE = 6  # of FailureCode's fields
+PIECES = ("progress", "_tell", "Inflated")  # calls whose texts are read too, though they are no sentences
 
 
 def languages() -> list[str]:
@@ -78,25 +82,34 @@ def sentences(root: Path = ROOT) -> list[str]:
         place = root / "uploads" / speaker
         for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             if path.name not in SILENT:
-                found |= dict.fromkeys(_said(ast.parse(path.read_text())))
+                tree = ast.parse(path.read_text())
+                for part in _refusals(tree) if speaker == "api" else [tree]:
+                    found |= dict.fromkeys(_said(part))
     return list(found)
 
 
+def _refusals(tree: ast.AST) -> Iterator[ast.AST]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node) in REFUSALS)
+
+
 def _said(tree: ast.AST) -> Iterator[str]:
-    aside = set()  # docstrings, pieces of sentences that are put together, and what only operators read
+    aside: set[ast.AST] = set()  # docstrings, values of sentences, and what only operators read
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr):
             aside.add(node.value)
         elif isinstance(node, ast.JoinedStr):
-            aside |= set(node.values)
+            aside |= set(ast.walk(node)) - {node}
+        elif isinstance(node, ast.keyword) and node.arg == "detail":
+            aside |= set(ast.walk(node.value))
         elif isinstance(node, ast.Call) and _name(node) == "FailureCode":
             aside |= set(node.args[OPERATOR_ADVICE:])
             yield _text(node.args[1])
-        elif isinstance(node, ast.Call) and _name(node) == "progress" and len(node.args) == 2:
-            yield _text(node.args[1])
-        elif isinstance(node, ast.Constant) and node not in aside:
+        elif isinstance(node, ast.Call) and _name(node) in PIECES:
+            yield from map(_text, node.args)
+        if isinstance(node, ast.Constant | ast.JoinedStr) and node not in aside:
             words = _text(node)
-            if words[:1].isupper() and words.endswith((".", "?")) and words.count(" ") >= 2:
+            begins = words[:1].isupper() or words.startswith(("{0}", '"{0}'))
+            if begins and words.endswith((".", "?")) and words.count(" ") >= 2:
                 yield words
 
 
@@ -106,7 +119,18 @@ def _name(call: ast.Call) -> str:
 
 
 def _text(node: ast.AST) -> str:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+    """A text as its msgid: values are {0}, {1} and so on, as `phrases` finds them again."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    if not isinstance(node, ast.JoinedStr):
+        return ""
+    number = count()
+    return "".join(
+        _text(part).replace("{", "{{").replace("}", "}}")
+        if isinstance(part, ast.Constant)
+        else f"{{{next(number)}}}"
+        for part in node.values
+    )
 
 
 @contextlib.contextmanager

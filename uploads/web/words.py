@@ -1,4 +1,4 @@
-"""What other rooms say, in the reader's language where the catalogue has it, and marked as English where not.
+"""What other rooms say, in the reader's language, and marked as English where the catalogue has no such sentence.
 
 Reasons and steps are kept as they were first said, in English; a page may be read in any language.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import get_language, gettext
 
+from uploads import phrases
 from uploads.codes import FAILURE_CODES, Refused
 from uploads.models import ErrorRecord
 
@@ -34,7 +35,7 @@ class Reason:
 
 
 def said(text: str) -> Said:
-    translated = gettext(text) if text else ""  # gettext("") is the catalogue's head
+    translated = phrases.translated(text)
     foreign = translated == text and not (get_language() or "en").startswith("en")
     return Said(translated, "en" if foreign and text else "")
 

@@ -56,15 +56,16 @@ class Inflated:
                 data = self._pending or self._more()
                 self._pending = b""
                 if not data:
-                    raise self._broken("is cut short at", "ended before its end marker")
+                    message = f"{self._label} is cut short at byte {self._packed:,} of its packed data."
+                    raise ProcessingError("corrupt_file", message, detail="ended before its end marker")
             try:
                 out = self._decoder.decompress(data, size)
             except lzma.LZMAError as error:
                 if "emory" in str(error):
                     raise self._too_greedy(error) from error
-                raise self._broken("is damaged near", str(error)) from error
+                raise self._damaged(error) from error
             except (zlib.error, OSError, ValueError, EOFError) as error:
-                raise self._broken("is damaged near", str(error)) from error
+                raise self._damaged(error) from error
             if self._decoder.eof:
                 self._pending = self._decoder.unused_data
                 self._decoder = self._next()
@@ -100,10 +101,9 @@ class Inflated:
         self.trailing = bool(rest)
         return None
 
-    def _broken(self, how: str, detail: str) -> ProcessingError:
-        return ProcessingError(
-            "corrupt_file", f"{self._label} {how} byte {self._packed:,} of its packed data.", detail=detail
-        )
+    def _damaged(self, error: Exception) -> ProcessingError:
+        message = f"{self._label} is damaged near byte {self._packed:,} of its packed data."
+        return ProcessingError("corrupt_file", message, detail=str(error))
 
     def _too_greedy(self, error: lzma.LZMAError) -> ProcessingError:
         message = f"{self._label} needs more than {human(LZMA_MEMORY)} of memory to unpack."

@@ -143,9 +143,10 @@ def _moment(seconds: float) -> str | None:
 
 
 def _broken(tar: tarfile.TarFile | None, inventory: Inventory, error: Exception) -> ProcessingError:
-    place = tar.offset if tar is not None else 0
-    how = "is cut short" if "unexpected end" in str(error) or "truncated" in str(error) else "is damaged"
-    message = f"The tar {how}: it breaks after {inventory.entries:,} entries, near byte {place:,}."
+    place, entries = tar.offset if tar is not None else 0, inventory.entries
+    message = f"The tar is damaged: it breaks after {entries:,} entries, near byte {place:,}."
+    if "unexpected end" in str(error) or "truncated" in str(error):
+        message = f"The tar is cut short: it breaks after {entries:,} entries, near byte {place:,}."
     return ProcessingError(
         "corrupt_file", message, detail=f"{type(error).__name__}: {clean_text(error, 300)}"
     )

@@ -81,8 +81,10 @@ def _check_places(archive: zipfile.ZipFile, size: int) -> None:
     for start, end, index in spans:
         name = clean_text(archive.filelist[index].filename, 80)
         if start < 0 or end > end_of_all:
-            message = f'The zip is damaged: "{name}" should lie at bytes {start:,} to {end:,}, '
-            message += f"but the data end at {end_of_all:,}."
+            message = (
+                f'The zip is damaged: "{name}" should lie at bytes {start:,} to {end:,}, '
+                f"but the data end at {end_of_all:,}."
+            )
             raise ProcessingError("corrupt_file", message)
         if start < previous_end:
             message = f'The zip is a bomb: "{name}" lies over "{previous}" at byte {start:,}.'
