@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -46,11 +47,14 @@ class Peer:
         self.clear()
 
     def clear(self) -> None:
-        """Remove what has come: what nobody reads need not be written back in somebody else's turn."""
+        """Empty what has come: what nobody reads need not be written back in somebody else's turn.
+
+        Its inodes stay: on ext4, creating files is ten times as costly in the minutes after others were removed.
+        """
         for pattern in ("????????-????-????-????-????????????", "files/*"):
             for path in self.server.folder.rglob(pattern):
                 if path.is_file():
-                    path.unlink()
+                    os.truncate(path, 0)
 
     @property
     def p99(self) -> float:

@@ -110,7 +110,8 @@ def _open(user: User, said: tus_headers.Creation) -> Upload:
         if size > limits.SMALL:
             # With our own row in the sum: of two that race for the last space, not both get it.
             limits.check_disk(0, afresh=True)
-        append.create(upload.id)
+        if said.length == 0:
+            append.create(upload.id)  # else its first writer makes it
     except (Refused, StorageUnavailable):
         transfers.withdraw(upload.id)
         raise

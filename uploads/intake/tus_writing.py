@@ -14,7 +14,7 @@ from uploads.codes import Refused
 from uploads.intake import body, connections, limits, tus_headers
 from uploads.jobs import transfers
 from uploads.jobs.transfers import Upload
-from uploads.models import Concat
+from uploads.models import Concat, State
 from uploads.storage.append import Appender
 from uploads.storage.fence import Superseded
 
@@ -50,6 +50,26 @@ class Writing:
         return self._hash.hexdigest() if self._hash and self.position == self.length else ""
 
     def begin(self) -> None:
+        """Take the upload over, or be its first writer, which costs no commit."""
+        first = self.said.offset == 0 and self.upload.transfer.generation == 0
+        if not (first and self._be_first()):
+            self._take_over()
+
+    def _be_first(self) -> bool:
+        file = Appender.first(self.upload.id, tentative=self._check is not None)
+        if file is None:
+            return False
+        state, untouched = transfers.standing(self.upload.id)
+        connections.let_go()
+        if untouched:
+            self._file, self.generation = file, file.generation
+        elif state == State.RECEIVING:
+            file.close()
+        else:
+            file.withdraw()
+        return untouched
+
+    def _take_over(self) -> None:
         generation = transfers.take(self.upload, self.said.offset)
         connections.let_go()
         self.generation = generation

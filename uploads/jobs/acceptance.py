@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from uploads.codes import Refused
 from uploads.jobs import capacity, clock, together
+from uploads.jobs.dialect import dialect, key
+from uploads.jobs.insertion import insert
 from uploads.models import State, UploadJob
 from uploads.processing.guess import guess_kind
 from uploads.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 log = get_logger(__name__)
 
@@ -51,25 +57,32 @@ def accept(
 
 def _write(owner_id: int, files: Sequence[Landed]) -> list[UploadJob]:
     fresh = [file for file in files if not file.opened]
-    opened = [file for file in files if file.opened]
     if fresh:
         capacity.check(owner_id, len(fresh), sum(file.size for file in fresh))
     now = clock.now()
-    queued = {"state": State.QUEUED, "queued_at": now, "run_after": now, "woken_at": now}
-    for file in opened:
-        rows = UploadJob.objects.receiving().filter(pk=file.job_id)
-        kind = guess_kind(file.filename, file.declared_type)
-        if not rows.update(size=file.size, sha256=file.sha256, kind=kind, progress=0, **queued):
-            raise Refused("wrong_state", "The upload was cancelled meanwhile.")
-    jobs = {
-        file.job_id: UploadJob(
-            id=file.job_id, owner_id=owner_id, filename=file.filename,
-            declared_type=file.declared_type, kind=guess_kind(file.filename, file.declared_type),
-            size=file.size, sha256=file.sha256, created_at=now, **queued,
-        )
-        for file in fresh
-    }  # fmt: skip
-    UploadJob.objects.bulk_create(jobs.values())
-    if opened:
-        jobs |= UploadJob.objects.in_bulk([file.job_id for file in opened])
-    return [jobs[file.job_id].without_story() for file in files]
+    return [_queued(file) if file.opened else _written(owner_id, file, now) for file in files]
+
+
+def _queued(file: Landed) -> UploadJob:
+    """The row of an opened upload, moved from receiving to queued. Raises Refused."""
+    sql, jobs = dialect(), UploadJob._meta.db_table
+    moved = UploadJob.objects.raw(
+        f"UPDATE {jobs} SET state = 'queued', size = %s, sha256 = %s, kind = %s, progress = 0, "  # noqa: S608
+        f"queued_at = {sql.now}, run_after = {sql.now}, woken_at = {sql.now} "
+        "WHERE id = %s AND state = 'receiving' RETURNING *",
+        [file.size, file.sha256, guess_kind(file.filename, file.declared_type), key(file.job_id)],
+    )
+    job: UploadJob | None = next(iter(moved), None)
+    if job is None:
+        raise Refused("wrong_state", "The upload was cancelled meanwhile.")
+    return job.without_story()
+
+
+def _written(owner_id: int, file: Landed, now: datetime) -> UploadJob:
+    job = UploadJob(
+        id=file.job_id, owner_id=owner_id, filename=file.filename, declared_type=file.declared_type,
+        kind=guess_kind(file.filename, file.declared_type), size=file.size, sha256=file.sha256,
+        state=State.QUEUED, created_at=now, queued_at=now, run_after=now, woken_at=now,
+    )  # fmt: skip
+    insert(job)
+    return job.without_story()

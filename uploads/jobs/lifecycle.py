@@ -19,6 +19,7 @@ from uploads.codes import FAILURE_CODES, Refused
 from uploads.jobs import attempts, budgets, capacity, queue
 from uploads.jobs.acceptance import Landed, accept
 from uploads.jobs.identity import Worker
+from uploads.jobs.insertion import insert
 from uploads.jobs.report import FailureReport
 from uploads.models import Artifact, ErrorRecord, Outcome, State, UploadJob
 from uploads.models.job import PRIORITIES
@@ -39,16 +40,16 @@ log = get_logger(__name__)
 
 
 def open_upload(
-    owner_id: int, filename: str, declared_type: str, size: int, *, job_id: UUID | None = None
+    owner_id: int, filename: str, declared_type: str, size: int, *, job_id: UUID | None = None, note: str = ""
 ) -> UUID:
     """Announce an upload of `size` bytes: a receiving row, which reserves its share. Raises Refused."""
     with transaction.atomic():
         capacity.check(owner_id, 1, size)
-        job = UploadJob.objects.create(
+        job = UploadJob(
             id=job_id or uuid4(), owner_id=owner_id, filename=filename, declared_type=declared_type,
-            size=size,
-            state=State.RECEIVING,
+            size=size, note=note, state=State.RECEIVING,
         )  # fmt: skip
+        insert(job)
     log.info("job.opened", job=str(job.pk), size=size)
     return job.pk
 

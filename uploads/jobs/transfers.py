@@ -13,12 +13,13 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F, OuterRef, Q, Subquery
-from django.db.models.functions import Greatest, Now
+from django.db import connection, transaction
+from django.db.models import Q
 
 from uploads.codes import Refused
 from uploads.jobs import capacity, clock, lifecycle, together
+from uploads.jobs.dialect import dialect, key
+from uploads.jobs.insertion import insert
 from uploads.models import Concat, State, Transfer, UploadJob
 from uploads.storage import append, disk, fence
 from uploads.storage.durable import StorageUnavailable, storage_errors
@@ -31,14 +32,23 @@ PART_NOTE = "part of a larger upload"
 # What an upload of unknown length reserves beyond the bytes that are known to come.
 DEFERRED_STEP = 64 << 20
 
+_TABLE, _JOBS = Transfer._meta.db_table, UploadJob._meta.db_table
+_FIND = (
+    "SELECT t.*, t.expires_at <= {now} AS is_over, j.state AS job_state, j.size AS job_size, "  # noqa: S608
+    "j.filename AS job_filename, j.declared_type AS job_declared_type "
+    f"FROM {_TABLE} t LEFT JOIN {_JOBS} j ON j.id = t.job_id WHERE t.job_id = %s AND t.owner_id = %s"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A resumable upload as its owner may see it: its transfer and its job's state; sizes in bytes."""
+    """A resumable upload as its owner may see it: its transfer, and what its job says; sizes in bytes."""
 
     transfer: Transfer
     state: State
     reserved: int
+    filename: str
+    declared_type: str
 
     @property
     def id(self) -> UUID:
@@ -58,19 +68,18 @@ class Upload:
 def find(owner_id: int, job_id: UUID, *, expired: bool = False) -> Upload:
     """An owner's upload. Raises Refused: not_found where there never was one of theirs; gone where it has
     expired (but with `expired`), or was cancelled, removed or used as a part."""
-    job = UploadJob.objects.filter(pk=OuterRef("pk"))
-    found = (
-        Transfer.objects.filter(pk=job_id, owner_id=owner_id)
-        .annotate(state=Subquery(job.values("state")), size=Subquery(job.values("size")), now=Now())
-        .first()
+    found: Any = next(
+        iter(Transfer.objects.raw(_FIND.format(now=dialect().now), [key(job_id), owner_id])), None
     )
     if found is None:
         raise Refused("not_found", "There is no such upload.")
-    if found.state is None or found.state == State.CANCELLED:
+    if found.job_state is None or found.job_state == State.CANCELLED:
         raise Refused("gone")
-    if found.state == State.RECEIVING and found.expires_at <= found.now and not expired:
+    if found.job_state == State.RECEIVING and found.is_over and not expired:
         raise Refused("gone", "The upload has expired.")
-    return Upload(found, State(found.state), found.size)
+    return Upload(
+        found, State(found.job_state), found.job_size, found.job_filename, found.job_declared_type
+    )  # fmt: skip
 
 
 def open_transfer(
@@ -80,14 +89,14 @@ def open_transfer(
     reserved = first_reservation() if length is None else length
 
     def write() -> Upload:
-        job_id = lifecycle.open_upload(owner_id, filename, declared_type, reserved)
-        if partial:
-            UploadJob.objects.filter(pk=job_id).update(note=PART_NOTE)
-        transfer = Transfer.objects.create(
+        note = PART_NOTE if partial else ""
+        job_id = lifecycle.open_upload(owner_id, filename, declared_type, reserved, note=note)
+        transfer = Transfer(
             job_id=job_id, owner_id=owner_id, length=length, metadata=metadata,
             concat=Concat.PARTIAL if partial else Concat.NONE, expires_at=expiry(),
         )  # fmt: skip
-        return Upload(transfer, State.RECEIVING, reserved)
+        insert(transfer)
+        return Upload(transfer, State.RECEIVING, reserved, filename, declared_type)
 
     return together.commit(write, moves=False)
 
@@ -98,9 +107,9 @@ def accept_at_once(landed: lifecycle.Landed, owner_id: int, metadata: str) -> Up
         job_id=landed.job_id, owner_id=owner_id, offset=landed.size, length=landed.size, metadata=metadata,
         expires_at=expiry(),
     )  # fmt: skip
-    lifecycle.accept(owner_id, [landed], also=lambda: transfer.save(force_insert=True))
+    lifecycle.accept(owner_id, [landed], also=lambda: insert(transfer))
     _count(landed.size)
-    return Upload(transfer, State.QUEUED, landed.size)
+    return Upload(transfer, State.QUEUED, landed.size, landed.filename, landed.declared_type)
 
 
 def first_reservation() -> int:
@@ -133,14 +142,36 @@ def reserve(upload: Upload, size: int) -> None:
         _reserve(upload, size)
 
 
+def standing(job_id: UUID) -> tuple[State | None, bool]:
+    """The state of an upload's job (None: it has gone), and whether nobody has written to the upload yet.
+
+    One that would expire soon counts as touched: taking it over gives it time.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'SELECT j.state, t.generation = 0 AND t."offset" = 0 AND t.expires_at > {dialect().later} '  # noqa: S608
+            f"FROM {_JOBS} j JOIN {_TABLE} t ON t.job_id = j.id WHERE j.id = %s",
+            [_patience() // 2, key(job_id)],
+        )
+        state, untouched = cursor.fetchone() or (None, False)
+    return (State(state) if state else None), bool(untouched and state == State.RECEIVING)
+
+
 def take(upload: Upload, offset: int) -> int:
     """Take an upload over from whoever writes it, to go on at `offset`; the new generation.
 
     Raises Refused: offset_mismatch where it has moved meanwhile.
     """
     seen: int = upload.transfer.generation
-    row = Transfer.objects.filter(pk=upload.id, offset=offset, generation=seen)
-    if not together.commit(lambda: row.update(generation=seen + 1, expires_at=_expires()), moves=True):
+
+    def write() -> bool:
+        return _run(
+            f'UPDATE {_TABLE} SET generation = %s, expires_at = {{later}} '  # noqa: S608
+            'WHERE job_id = %s AND "offset" = %s AND generation = %s',
+            seen + 1, _patience(), key(upload.id), offset, seen,
+        )  # fmt: skip
+
+    if not together.commit(write, moves=True):
         raise Refused("offset_mismatch", "Another request has moved this upload just now.")
     return seen + 1
 
@@ -150,12 +181,14 @@ def advance(job_id: UUID, generation: int, offset: int, length: int | None) -> N
 
     def write() -> None:
         percent = 100 * offset // length if length else 0
-        if not UploadJob.objects.receiving().filter(pk=job_id).update(progress=percent):
+        going_on = f"UPDATE {_JOBS} SET progress = %s WHERE id = %s AND state = 'receiving'"  # noqa: S608
+        if not _run(going_on, percent, key(job_id)):
             raise Refused("gone", "The upload was ended meanwhile.")
-        moved = Transfer.objects.filter(pk=job_id, generation=generation).update(
-            offset=Greatest(F("offset"), offset), expires_at=_expires()
+        further = (
+            f'UPDATE {_TABLE} SET "offset" = CASE WHEN "offset" < %s THEN %s ELSE "offset" END, '  # noqa: S608
+            "expires_at = {later} WHERE job_id = %s AND generation = %s"
         )
-        if not moved:
+        if not _run(further, offset, offset, _patience(), key(job_id), generation):
             raise Refused("superseded")
 
     together.commit(write, moves=True)
@@ -202,17 +235,14 @@ def finish(upload: Upload, sha256: str = "") -> Upload:
 
 def land(upload: Upload, sha256: str) -> Upload:
     """Queue an upload whose bytes are durable under their final name (or are parts). Raises Refused(gone)."""
-    transfer = upload.transfer
-    row = Transfer.objects.filter(pk=upload.id)
-    job = UploadJob.objects.filter(pk=upload.id).first()
-    if job is None:
-        disk.remove_job(upload.id)
-        raise Refused("gone")
-    size = transfer.length or 0
-    landed = lifecycle.Landed(upload.id, job.filename, job.declared_type, size, sha256, opened=True)
+    transfer, size = upload.transfer, upload.transfer.length or 0
+    landed = lifecycle.Landed(upload.id, upload.filename, upload.declared_type, size, sha256, opened=True)
+    moved = f'UPDATE {_TABLE} SET "offset" = %s, expires_at = {{later}} WHERE job_id = %s'  # noqa: S608
     try:
         # Nobody can write on, so that it does not matter whose request says that all is here.
-        lifecycle.accept(job.owner_id, [landed], also=lambda: row.update(offset=size, expires_at=_expires()))
+        lifecycle.accept(
+            transfer.owner_id, [landed], also=lambda: _run(moved, size, _patience(), key(upload.id))
+        )
     except Refused:
         job = UploadJob.objects.filter(pk=upload.id).first()
         if job is None or job.state in (State.RECEIVING, State.CANCELLED):
@@ -222,7 +252,7 @@ def land(upload: Upload, sha256: str) -> Upload:
         _count(size)
         _drop_fence(upload.id)
     transfer.offset = size
-    return Upload(transfer, State.QUEUED, size)
+    return Upload(transfer, State.QUEUED, size, upload.filename, upload.declared_type)
 
 
 def _count(size: int) -> None:
@@ -261,9 +291,16 @@ def _drop_fence(job_id: UUID) -> None:
 
 def expiry() -> datetime:
     """When an upload expires that has news now."""
-    return clock.now() + timedelta(seconds=settings.UPLOADS_TUS_EXPIRY)
+    return clock.now() + timedelta(seconds=_patience())
 
 
-def _expires() -> Any:
-    """The same, as an expression of the database."""
-    return Now() + timedelta(seconds=settings.UPLOADS_TUS_EXPIRY)
+def _patience() -> int:
+    seconds: int = settings.UPLOADS_TUS_EXPIRY
+    return seconds
+
+
+def _run(statement: str, *values: UUID | str | int) -> bool:
+    """Run an UPDATE of ours, `{later}` in it being now and a number of seconds; whether it met a row."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement.format(later=dialect().later), values)
+        return bool(cursor.rowcount)

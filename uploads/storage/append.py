@@ -12,7 +12,7 @@ from uuid import UUID
 
 from uploads.storage.disk import file_path, spool_directory, spool_path
 from uploads.storage.durable import make_directory, storage_errors, sync_directory
-from uploads.storage.fence import CLOSED, Fence, Superseded, shut
+from uploads.storage.fence import CLOSED, Fence, Superseded, remove, shut
 
 
 class Appender:
@@ -24,16 +24,14 @@ class Appender:
     """
 
     def __init__(self, job_id: UUID, generation: int, offset: int, *, tentative: bool = False) -> None:
-        self.job_id, self.generation, self.position = job_id, generation, offset
-        self._named = offset > 0  # a file of whose bytes some are durable has a durable name
-        self._handle = -1
+        self._begin(job_id, generation, offset)
         with storage_errors():
             self._fence = Fence.open(job_id, create=True)
             try:
                 with self._fence.locked() as state:
                     # What was closed before the machine last stopped, and not renamed, is begun anew.
                     stale = state.generation == CLOSED and not state.this_boot
-                    if state.generation >= generation and not stale:
+                    if state.foreign or (state.generation >= generation and not stale):
                         raise Superseded
                     # Under the lock: a closed upload's spooled file is not made anew beside the kept one.
                     self._handle = self._open(offset)
@@ -44,6 +42,44 @@ class Appender:
             except BaseException:
                 self.close()
                 raise
+
+    @classmethod
+    def first(cls, job_id: UUID, *, tentative: bool = False) -> Appender | None:
+        """The right to write an upload from its start, as number 0; None where anybody has written before.
+
+        It is this request's alone, without a row being asked: so look at the row afterwards, since the upload may
+        have ended, with its fence, before. Raises StorageUnavailable.
+        """
+        with storage_errors():
+            fence = Fence.claim(job_id, tentative=tentative)
+            if fence is None:
+                return None
+            made = cls.__new__(cls)
+            made._begin(job_id, 0, 0)
+            made._fence = fence
+            try:
+                with fence.locked() as state:
+                    if state.generation == 0:
+                        made._handle = made._open(0)
+                        os.ftruncate(made._handle, 0)
+                        return made
+            except BaseException:
+                made.close()
+                raise
+        made.close()
+        return None  # somebody has taken over this very moment
+
+    def _begin(self, job_id: UUID, generation: int, offset: int) -> None:
+        self.job_id, self.generation, self.position = job_id, generation, offset
+        self._named = offset > 0  # a file of whose bytes some are durable has a durable name
+        self._handle = -1
+
+    def withdraw(self) -> None:
+        """Undo `first` for an upload that turns out to have ended: its file and its fence go."""
+        self.close()
+        with storage_errors():
+            spool_path(self.job_id).unlink(missing_ok=True)
+            remove(self.job_id)
 
     def _open(self, offset: int) -> int:
         path = spool_path(self.job_id)
@@ -116,7 +152,7 @@ class Appender:
 
 
 def create(job_id: UUID) -> None:
-    """Make the empty spooled file of an upload. Raises StorageUnavailable."""
+    """Make the spooled file of an upload that has no bytes. Raises StorageUnavailable."""
     with storage_errors():
         make_directory(spool_directory())
         os.close(os.open(spool_path(job_id), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
@@ -139,7 +175,7 @@ def arrived(job_id: UUID) -> tuple[int, int] | None:
             return None
         with fence.locked() as state:
             size = os.fstat(handle).st_size
-        if state.tentative or not state.this_boot:
+        if state.foreign or state.tentative or not state.this_boot:
             return None
         os.fsync(handle)
         sync_directory(spool_directory())
