@@ -6,7 +6,6 @@ import errno
 import fnmatch
 import os
 import resource
-import signal
 import tempfile
 import time
 import traceback
@@ -222,17 +221,6 @@ class _Sender:
             self._next = now + PROGRESS_SECONDS
             safe = wire.clean({"percent": percent, "note": note[:200]})
             self.send(wire.PROGRESS, wire.dump(safe))
-
-
-def take_streams(stderr: int, keep: Iterable[int]) -> None:
-    """Nothing in, nothing out, errors to `stderr`; every other descriptor but `keep` is closed."""
-    null = os.open("/dev/null", os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    os.dup2(stderr, 2)
-    close_all_but(keep)
-    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(one, signal.SIG_DFL)
 
 
 def close_all_but(keep: Iterable[int]) -> None:

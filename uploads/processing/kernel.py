@@ -138,6 +138,15 @@ def die_with_parent(signal: int) -> None:
     _prctl("PR_SET_PDEATHSIG", _PR_SET_PDEATHSIG, signal)
 
 
+def default_signals() -> None:
+    """Let what the zygote ignores (SIGHUP, SIGINT, SIGTERM) end this process again.
+
+    Python's own function makes enumerations of it all: a tenth of what a child costs.
+    """
+    for number in (1, 2, 15):
+        _libc.signal(number, None)
+
+
 def set_dumpable(on: bool) -> None:
     """Whether /proc/self belongs to our user (and a debugger of that user may attach)."""
     _prctl("PR_SET_DUMPABLE", _PR_SET_DUMPABLE, int(on))

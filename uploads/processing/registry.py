@@ -68,6 +68,10 @@ class Registry:
         """All kinds, in the order in which they are asked; nothing is imported."""
         return (*(kind for kind in self._paths if kind != DEFAULT), DEFAULT)
 
+    def is_builtin(self, kind: str) -> bool:
+        """Whether our own processor takes this kind, and nobody has put another in its place."""
+        return self._paths.get(kind) == BUILTIN.get(kind)
+
     def preload(self) -> None:
         """Import every processor. Raises ImportError, with a sentence naming the first broken one."""
         for kind in self.kinds():

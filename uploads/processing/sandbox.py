@@ -28,6 +28,7 @@ __all__ = ["Done", "Failed", "Sandbox", "SandboxConfig", "Stopped", "Usage"]
 # The zygote's program: its own sys.path, then its main function.
 BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
+    "from uploads.processing import forking; forking.hold_back(); "
     "from uploads.processing.zygote import main; main(*map(int, sys.argv[1:]))"
 )
 START_SECONDS = 60.0

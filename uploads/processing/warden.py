@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import NoReturn
 
-from uploads.processing import child, kernel, wire
+from uploads.processing import child, forking, kernel, wire
 from uploads.processing.base import Json
 from uploads.processing.child import Rules
 from uploads.processing.jail import Jail
@@ -70,7 +70,7 @@ class Warden:
     def _fork(self, order: Order, loan: Loan) -> Forked:
         frames, frames_in = os.pipe()
         errors, errors_in = os.pipe()
-        pid = os.fork()
+        pid = forking.fork()
         if not pid:
             self._become_child(order, loan, frames_in, errors_in)
         os.close(frames_in)
@@ -105,10 +105,10 @@ class Warden:
             os.setsid()
             os.umask(0o077)
             jail = self._jail
-            ours = {frames, self._alive, *loan.fds}
-            child.take_streams(errors, ours | {fd for fd in (jail.root_ns, jail.user_ns) if fd is not None})
+            os.dup2(errors, 2)  # nothing in, nothing out: the zygote has no other input and output itself
+            kernel.default_signals()
             path, artifacts = jail.enter(loan)
-            child.close_all_but(ours)
+            child.close_all_but((frames, self._alive, *loan.fds))
             self._die_with_us()
             others = 0 if jail.uid is not None else _ZYGOTES if jail.namespaces else None
             child.work(self._rules, path, order.filename, artifacts, frames, others=others)

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from uploads.processing import census, jail, kernel, newroot, wire
 from uploads.processing.child import Rules
 from uploads.processing.registry import Registry
+from uploads.processing.rehearsal import rehearse
 from uploads.processing.warden import Warden
 from uploads.processing.watch import WorkerGone
 
@@ -56,6 +57,7 @@ def _serve(worker: socket.socket, alive: int) -> None:
         worker.sendall(wire.pack(wire.BROKEN, {"errno": None, "detail": str(error)}))
         return
     ours = jail.build(setup["without"], newroot.readable_places(modules), isolated=isolated, number=number)
+    rehearse(registry)
     gc.collect()
     gc.freeze()
     rules = Rules(registry, setup["limits"], tuple(setup["allowed_types"]), *census.own_memory())
