@@ -24,6 +24,13 @@ def test_an_answer_that_has_its_own_policy_keeps_it() -> None:
     assert answer["Content-Security-Policy"] == "sandbox"
 
 
+@pytest.mark.parametrize("path", ["/logout/", "/admin/logout/"])
+def test_who_signs_out_leaves_nothing_in_a_browser_that_heeds_it(at: Client, path: str) -> None:
+    assert "Clear-Site-Data" not in at.post("/language/", {"language": "de"}, secure=True)
+    assert at.post(path, secure=True)["Clear-Site-Data"] == '"storage"'
+    assert "Clear-Site-Data" not in at.post(path)  # on plain HTTP browsers only complain of it
+
+
 def test_frames_objects_and_foreign_forms_are_forbidden() -> None:
     for part in ("frame-ancestors 'none'", "object-src 'none'", "base-uri 'none'", "form-action 'self'"):
         assert part in POLICY

@@ -54,15 +54,17 @@ def test_a_browser_that_takes_no_gzip_gets_the_same_script_as_it_is(client: Clie
     assert b"class Queue" in plain
 
 
-def test_only_types_and_comments_on_lines_of_their_own_and_indentation_go() -> None:
+def test_types_and_indentation_go_and_such_comments_as_cannot_be_anything_else() -> None:
     source = (
-        '/**\n * What it does.\n */\nconst a = "// no comment"; // a comment\n'
-        '  // aside\n  const b = /** @type {any} */ (a); /* "x" */\n\n  /* one */\n  f(/\\/\\//);\n'
+        '/**\n * What it does.\n */\nconst a = "// no comment"; // a "comment"\n'
+        '  // aside\n  const b = /** @type {any} */ (a); /* "x" */\n\n  /* one */\n  f(/\\/\\//); // another\n'
+        'g(" // no comment");\n'
     )
     cast = "/** @type {any} */ (a).b();\nc();\n/** Said of d. */\nd();\n"
     assert lean(cast) == "(a).b();\nc();\nd();\n"
     assert lean(source) == (
-        'const a = "// no comment"; // a comment\nconst b = (a); /* "x" */\n\nf(/\\/\\//);\n'
+        'const a = "// no comment"; // a "comment"\nconst b = (a); /* "x" */\n\nf(/\\/\\//);\n'
+        'g(" // no comment");\n'
     )
 
 

@@ -101,6 +101,8 @@ def _said(tree: ast.AST) -> Iterator[str]:
             aside |= set(ast.walk(node)) - {node}
         elif isinstance(node, ast.keyword) and node.arg == "detail":
             aside |= set(ast.walk(node.value))
+        elif isinstance(node, ast.Call) and _name(node) == "SandboxBroken":  # to operators too
+            aside |= set(ast.walk(node))
         elif isinstance(node, ast.Call) and _name(node) == "FailureCode":
             aside |= set(node.args[OPERATOR_ADVICE:])
             yield _text(node.args[1])

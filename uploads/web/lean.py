@@ -1,4 +1,4 @@
-"""The page's own scripts and styles as they go over the wire: without comments, and compressed beforehand.
+"""The page's own scripts and styles as they go over the wire: almost without comments, and compressed beforehand.
 
 Scripts carry their types and reasons as comments, which nobody needs who only visits. Done when they are first
 looked for, so that there is no build step: `find` and `collectstatic` see the lean files, beside each its `.gz`,
@@ -19,16 +19,18 @@ from django.contrib.staticfiles.finders import AppDirectoriesFinder
 from django.core.files.storage import FileSystemStorage
 
 _OURS = re.compile(r"uploads/.*\.(?:js|css)|django_htmx/htmx-2\.min\.js")
-# Comments that have lines of their own, JSDoc's types within a line, and indentation. What else stands after code
-# stays: to tell it from a string, or a regular expression, takes a parser.
+# Comments that have lines of their own, JSDoc's types within a line, indentation, and comments after code that hold
+# neither a quote nor a slash: no string or regular expression can end behind such, so none began before it. To tell
+# the others from strings takes a parser; they stay.
 _ASIDE = re.compile(
-    r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*$|//[^\n]*$)\n?|^[ \t]+|/\*\* @\w+ (?:(?!\*/).)*\*/ ?",
+    r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*$|//[^\n]*$)\n?|^[ \t]+|/\*\* @\w+ (?:(?!\*/).)*\*/ ?"
+    r"|[ \t]+// [^\n\"'`/]*$",
     re.DOTALL | re.MULTILINE,
 )
 
 
 def lean(source: str) -> str:
-    """A script or stylesheet without types, comments on lines of their own, and indentation.
+    """A script or stylesheet without types, indentation, and most comments.
 
     It must not contain a string that spans lines, or one with a type in JSDoc.
     """

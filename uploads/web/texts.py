@@ -48,7 +48,7 @@ def script_texts() -> dict[str, str]:
         "signedOut": _("You are signed out. Sign in again, then retry."),
         "signIn": _("Sign in"),
         "wrongPassword": _("That password is not right."),
-        "somebodyElse": _("Somebody else is signed in now. Sign in as yourself to go on."),
+        "signOut": _("What is not sent yet will be forgotten here. Sign out?"),
         "failed": _("That did not work ({status}). Reload the page and try again."),
         "offline": _("The server cannot be reached. The list will catch up when it is back."),
         "emptyFolder": _("There are no files in that folder."),

@@ -57,15 +57,20 @@ def index(request: PageRequest) -> HttpResponseBase:
     if request.htmx:
         part = "more" if request.htmx.target == "more" else "list"
         return render(request, f"uploads/_{part}.html", context)
-    get_token(request)  # the scripts read the cookie
+    get_token(request)  # the scripts look whether the cookie is still the same
     return render(request, "uploads/index.html", context | _page_context(request.user))
 
 
 def _page_context(user: User) -> dict[str, Any]:
     return {
         "max_size": settings.UPLOADS_MAX_SIZE,
-        # Whose page it is: a browser remembers what was not finished for each person apart.
-        "script": {"user": user.pk, "maxSize": settings.UPLOADS_MAX_SIZE, "texts": script_texts()},
+        # Whose page it is: what a browser remembers of one person is nobody else's.
+        "script": {
+            "user": user.pk,
+            "maxSize": settings.UPLOADS_MAX_SIZE,
+            "compareMax": settings.UPLOADS_COMPARE_MAX,
+            "texts": script_texts(),
+        },
     }
 
 

@@ -91,13 +91,17 @@ def test_a_file_that_changes_on_its_way_is_noticed_and_sent_anew(
     wait_for(lambda: len(visit.jobs()) == 1, 10, "the first half to be gone")
 
 
-def test_300_small_files_all_arrive(visit: Visit) -> None:
+def test_300_small_files_all_arrive_and_are_compared_many_at_a_time(visit: Visit) -> None:
     page = visit.page
+    questions: list[str] = []
+    page.on("request", lambda made: questions.append(made.url) if "sha256=" in made.url else None)
     files = [(f"n{number:03}.txt", b"Ship %d" % number) for number in range(300)]
     visit.send(*files)
     expect(page.locator("#total-text")).to_have_text(re.compile(r"\d+ of 300 files sent"))
     expect(page.locator("#sending > li")).to_have_count(0, timeout=150_000)
     assert names_of_all(visit) == {name for name, _data in files}
+    assert sum(url.count("sha256=") for url in questions) == 300
+    assert len(questions) < 60
     assert visit.complaints == []
 
 

@@ -10,7 +10,7 @@ import * as bulk from "./bulk.js";
 import { humanise } from "./dates.js";
 import { problem, settled } from "./notices.js";
 import { arrived, jobsUnderWay, leave } from "./sending.js";
-import { csrfToken } from "./transport.js";
+import { csrfToken, isItMe, signedInSince } from "./transport.js";
 import { text } from "./text.js";
 
 const LIVE_ROWS = 200; // the newest, and
@@ -118,6 +118,7 @@ function answered(event) {
   if (elt !== live) {
     const dialog = /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
     if (dialog.contains(elt)) dialog.close();
+    if (status === 403 && signedInSince()) void isItMe(); // then the next try can succeed
     if (status === 401) problem(text("signedOut"), { href: "/login/", label: text("signIn") });
     else if (failed && status !== 404 && status !== 409) problem(text("failed", { status: status || "–" }));
     if (elt.id === "search" || elt.closest("#filters")) wake();

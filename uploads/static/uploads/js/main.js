@@ -9,8 +9,9 @@ import { Queue } from "./queue.js";
 import * as restore from "./restore.js";
 import * as sending from "./sending.js";
 import * as signin from "./signin.js";
+import * as tabs from "./tabs.js";
 import { page, text } from "./text.js";
-import { Refused } from "./transport.js";
+import { Refused, isItMe, signedInSince } from "./transport.js";
 import * as tus from "./tus.js";
 import { twinOf } from "./twins.js";
 
@@ -58,8 +59,38 @@ live.start();
 void memory.recall((item, file) => restore.recall(queue, item, file));
 
 addEventListener("online", () => queue.wake());
+let leaving = false;
 addEventListener("beforeunload", (event) => {
-  if (queue.busy) event.preventDefault();
+  if (queue.busy && !leaving) event.preventDefault();
+});
+
+/** This page's person is gone: nothing of theirs stays here. */
+async function leave() {
+  leaving = true;
+  await memory.end();
+  location.replace("/");
+}
+
+document.addEventListener("stranger", leave);
+tabs.hear((user) => {
+  if (user !== page.user) void leave();
+  else if (signedInSince()) void isItMe();
+});
+tabs.tell(page.user);
+const signOut = /** @type {HTMLFormElement} */ (document.getElementById("sign-out"));
+signOut.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  if (queue.items.some(({ stage }) => stage !== "sent") && !confirm(text("signOut"))) return;
+  leaving = true;
+  try {
+    await fetch(signOut.action, { method: "POST", body: new FormData(signOut), redirect: "manual" });
+  } catch (wrong) {
+    leaving = false;
+    if (!(wrong instanceof TypeError)) throw wrong;
+    return problem(text("lost"));
+  }
+  tabs.tell(0);
+  await leave();
 });
 
 const dialog = /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));

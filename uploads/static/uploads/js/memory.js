@@ -1,6 +1,7 @@
 // @ts-check
 /**
- * What was not finished, kept in this browser (IndexedDB) beyond a closed tab or a crash, for each person apart.
+ * What was not finished, kept in this browser (IndexedDB) beyond a closed tab or a crash, for whoever is signed in.
+ * It goes away when they sign out, or when somebody else comes.
  *
  * Of a file we keep what tells it from others, and where the browser gives a handle to it, or the file is small,
  * what brings it back without a question. Where nothing can be kept (private windows of some browsers), nothing is.
@@ -34,6 +35,7 @@ const MOST = 64 << 20; // bytes of small files that are kept whole
 const ready = open();
 /** @type {Map<string, number>} */
 const whole = new Map();
+let over = false;
 /** @type {Set<string>} */
 const awaited = new Set();
 /** @type {Map<string, string>} what was last written of each: most changes of an item are none of its record */
@@ -82,6 +84,7 @@ async function withStore(act) {
 
 /** Remember an item as it is now. @param {Item} item */
 export function keep(item) {
+  if (over) return;
   const { key, name, size, modified, path, url, print, stage, handle } = item;
   if (stage === "refused" && !url) return drop(item);
   const mark = [url, print, stage === "paused", Boolean(handle)].join();
@@ -102,6 +105,12 @@ export function drop({ key }) {
   if (written.delete(key)) void withStore((store) => store.delete(key));
 }
 
+/** Forget everything, and remember nothing more: whose it was has signed out. */
+export async function end() {
+  over = true;
+  await withStore((store) => store.clear());
+}
+
 /**
  * Take over what tabs that are no more have left, now and whenever another one ends.
  * @param {(item: Item, file: File | null) => Promise<void>} take
@@ -113,6 +122,7 @@ export async function recall(take) {
   /** @type {Promise<void>[]} */
   const taken = [];
   for (const kept of all) {
+    if (kept.user !== page.user) void withStore((store) => store.delete(kept.key)); // nobody else's business
     if (kept.user !== page.user || kept.tab === tabs.me) continue;
     if (living.has(kept.tab)) {
       if (!awaited.has(kept.tab)) tabs.whenEnded(kept.tab, () => void recall(take));

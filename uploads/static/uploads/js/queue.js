@@ -4,7 +4,7 @@ import { Item } from "./item.js";
 import { Refused } from "./transport.js";
 
 const AT_ONCE = 3;
-const AHEAD = 6; // files, beside those being sent, that are compared with what is already here
+const AHEAD = 50; // files that are compared, at most, with what is already here before their turn
 const GRACE = 400; // milliseconds a file waits to hear the answer
 const FIRST_DELAY = 1000; // milliseconds to the first new try after a loss; then twice as long each time,
 const LONGEST_DELAY = 30_000; // up to this
@@ -123,13 +123,12 @@ export class Queue {
       item.stage = "waiting";
       this.hands.changed(item);
     }
-    let free = AT_ONCE - this.items.filter((item) => item.stage === "sending").length;
-    for (const item of this.items) {
-      if (item.stage !== "waiting") continue;
-      item.compared ??= this.#compare(item);
-      if (free-- > 0) void this.#begin(item);
-      else if (free <= -AHEAD) break;
-    }
+    const free = AT_ONCE - this.items.filter((item) => item.stage === "sending").length;
+    const waiting = this.items.filter((item) => item.stage === "waiting");
+    // In heaps, not one for each that is sent: what is compared together is asked for together.
+    const few = !waiting[AHEAD / 2]?.compared;
+    for (const item of waiting.slice(0, few ? AHEAD : Math.max(0, free))) item.compared ??= this.#compare(item);
+    for (const item of waiting.slice(0, Math.max(0, free))) void this.#begin(item);
   }
 
   /** @param {Item} item */

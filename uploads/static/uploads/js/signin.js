@@ -1,7 +1,7 @@
 // @ts-check
 /** Asks somebody whose login expired to sign in, in place, so that nothing on the page is lost. */
-import { csrfToken, freshToken } from "./transport.js";
-import { page, text } from "./text.js";
+import { Refused, csrfToken, isItMe } from "./transport.js";
+import { text } from "./text.js";
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById("sign-in"));
 const complaint = /** @type {HTMLElement} */ (document.getElementById("sign-in-problem"));
@@ -16,57 +16,38 @@ export function want(wanted) {
 
 /** @param {() => void} done  called once the same person is signed in again */
 export function watch(done) {
+  const settle = async (/** @type {() => Promise<string>} */ act) => {
+    complain(await act().catch(lost));
+    if (complaint.hidden) done();
+  };
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    complain(await signIn());
+    await settle(signIn);
     password.value = "";
-    if (!complaint.hidden) return password.focus();
-    renewForms();
-    done();
+    if (!complaint.hidden) password.focus();
   });
-  document.getElementById("sign-in-done")?.addEventListener("click", async () => {
-    complain(await whoIsIt());
-    if (!complaint.hidden) return;
-    renewForms();
-    done();
-  });
+  document.getElementById("sign-in-done")?.addEventListener("click", () => void settle(whoIsIt));
 }
 
-/** After a login elsewhere. @returns {Promise<string>} what is wrong with it, or nothing */
+/** @returns {Promise<string>} what is wrong with who is signed in, or nothing */
 async function whoIsIt() {
-  try {
-    const shown = await (await fetch("/", { cache: "no-store" })).text();
-    const data = new DOMParser().parseFromString(shown, "text/html").getElementById("page-data");
-    if (!data) return text("signedOut");
-    return JSON.parse(data.textContent ?? "").user === page.user ? "" : text("somebodyElse");
-  } catch (wrong) {
-    if (wrong instanceof TypeError) return text("lost");
-    throw wrong;
-  }
+  return (await isItMe()) ? "" : text("signedOut");
 }
 
 /** @returns {Promise<string>} what went wrong, or nothing */
 async function signIn() {
-  try {
-    await freshToken();
-    const body = new URLSearchParams(/** @type {any} */ (new FormData(form)));
-    body.set("csrfmiddlewaretoken", csrfToken());
-    const { type, status } = await fetch(form.action, { method: "POST", body, redirect: "manual" });
-    if (type === "opaqueredirect") return "";
-    return status === 200 ? text("wrongPassword") : text("strange", { status });
-  } catch (wrong) {
-    if (wrong instanceof TypeError) return text("lost"); // what fetch throws when there is no answer
-    throw wrong;
-  }
+  await isItMe(); // for a token that is taken
+  const body = new URLSearchParams(/** @type {any} */ (new FormData(form)));
+  body.set("csrfmiddlewaretoken", csrfToken());
+  const { type, status } = await fetch(form.action, { method: "POST", body, redirect: "manual" });
+  if (type === "opaqueredirect") return whoIsIt();
+  return status === 200 ? text("wrongPassword") : text("strange", { status });
 }
 
-/** The forms of this page hold the token of the login before. */
-function renewForms() {
-  for (const field of /** @type {NodeListOf<HTMLInputElement>} */ (
-    document.querySelectorAll("input[name=csrfmiddlewaretoken]")
-  )) {
-    field.value = csrfToken();
-  }
+/** @param {unknown} wrong @returns {string} */
+function lost(wrong) {
+  if (wrong instanceof TypeError || wrong instanceof Refused) return text("lost"); // there was no answer
+  throw wrong;
 }
 
 /** @param {string} words */

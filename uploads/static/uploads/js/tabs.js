@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Which tabs of this browser are alive, so that no two send the same upload.
+ * Which tabs of this browser are alive, so that no two send the same upload; and whose they are.
  *
  * A tab holds a lock of its own name for as long as it lives (Web Locks), whatever ends it. Plain HTTP has no
  * locks: there a tab is alive when it answers a call.
@@ -12,8 +12,7 @@ const ANSWER = 300; // milliseconds a living tab needs at most to answer a call
 
 export const me = newKey();
 
-/** @type {BroadcastChannel | null} */
-let channel = null;
+const channel = new BroadcastChannel(PREFIX);
 
 /** Be alive. */
 export async function begin() {
@@ -26,8 +25,7 @@ export async function begin() {
     });
     return;
   }
-  channel = new BroadcastChannel(PREFIX);
-  channel.addEventListener("message", ({ data }) => data === "who?" && channel?.postMessage({ here: me }));
+  channel.addEventListener("message", ({ data }) => data.calls && channel.postMessage({ here: me }));
 }
 
 /** @returns {Promise<Set<string>>} the tabs that are alive, this one among them */
@@ -37,12 +35,22 @@ export async function alive() {
     return new Set(held.map(({ name = "" }) => name.replace(PREFIX, "")));
   }
   const found = new Set([me]);
-  const hear = (/** @type {MessageEvent} */ { data }) => data.here && found.add(data.here);
-  channel?.addEventListener("message", hear);
-  channel?.postMessage("who?");
+  const note = (/** @type {MessageEvent} */ { data }) => data.here && found.add(data.here);
+  channel.addEventListener("message", note);
+  channel.postMessage({ calls: me });
   await new Promise((resolve) => setTimeout(resolve, ANSWER));
-  channel?.removeEventListener("message", hear);
+  channel.removeEventListener("message", note);
   return found;
+}
+
+/** Tell all tabs who is signed in in this browser now. @param {number} user  0: nobody */
+export function tell(user) {
+  channel.postMessage({ user });
+}
+
+/** @param {(user: number) => void} heard  called with what another tab tells */
+export function hear(heard) {
+  channel.addEventListener("message", ({ data }) => "user" in data && heard(data.user));
 }
 
 /**

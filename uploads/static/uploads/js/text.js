@@ -1,7 +1,7 @@
 // @ts-check
 /** What the server hands to the scripts: limits, and the texts in the reader's language. */
 
-/** @type {{user: number, maxSize: number, texts: Record<string, string>}} */
+/** @type {{user: number, maxSize: number, compareMax: number, texts: Record<string, string>}} */
 export const page = JSON.parse(document.getElementById("page-data")?.textContent ?? "{}");
 
 const language = document.documentElement.lang || undefined;

@@ -2,7 +2,7 @@
 /**
  * One request to the server. XMLHttpRequest, since fetch does not tell how much was sent.
  *
- * @typedef {{id: string, filename?: string}} Job
+ * @typedef {{id: string, filename?: string, sha256?: string}} Job
  * @typedef {object} Problem  Why a file was not taken.
  * @property {number} status  HTTP status; 0 where there was no answer.
  * @property {string} code  The stable code of problem+json, "lost", "unreadable", "changed" or "strange".
@@ -15,6 +15,8 @@
  * @property {AbortSignal} [signal]
  * @property {(sent: number) => void} [progress]  Called with the bytes of the body that have left.
  */
+
+import { page } from "./text.js";
 
 const SILENT = 30_000; // milliseconds without a byte after which a connection is given up
 const FINISHING = 60_000; // the same, once all bytes have left: they may still wait in buffers, or to be made durable
@@ -32,14 +34,49 @@ export function unanswered(code) {
   return new Refused({ status: 0, code, detail: "", retryAfter: null });
 }
 
-/** @returns {string} The token Django looks for; read anew each time, since a login changes it. */
+/** @param {Document} shown @returns {HTMLInputElement[]} */
+const tokens = (shown) => [...shown.querySelectorAll(/** @type {"input"} */ ("input[name=csrfmiddlewaretoken]"))];
+const cookie = () => document.cookie.match(/(?:^|;\s*)csrftoken=([^;]+)/)?.[1];
+
+let token = tokens(document)[0]?.value ?? "";
+let seen = cookie();
+
+/**
+ * The token Django looks for. It is the one this page came with, and not the cookie's: a login changes that, and so
+ * no page ever acts, or sends files, in the name of somebody who signed in after it.
+ * @returns {string}
+ */
 export function csrfToken() {
-  return document.cookie.match(/(?:^|;\s*)csrftoken=([^;]+)/)?.[1] ?? "";
+  return token;
 }
 
-/** Have the server set the cookie with that token anew. */
-export async function freshToken() {
-  await fetch("/login/", { cache: "no-store" });
+/** @returns {boolean} whether somebody, perhaps somebody else, signed in since */
+export function signedInSince() {
+  return cookie() !== seen;
+}
+
+/**
+ * Ask whether who this page is for is signed in, and go on with the token of now. For somebody else the page has to
+ * go: it is a "stranger" who came.
+ * @returns {Promise<boolean>}
+ */
+export async function isItMe() {
+  try {
+    const html = await (await fetch("/login/", { cache: "no-store" })).text(); // leads to the page who is signed in
+    const shown = new DOMParser().parseFromString(html, "text/html");
+    const user = JSON.parse(shown.getElementById("page-data")?.textContent ?? '{"user":0}').user;
+    if (user && user !== page.user) {
+      document.dispatchEvent(new Event("stranger"));
+      return false;
+    }
+    token = tokens(shown)[0]?.value ?? "";
+    seen = cookie();
+    for (const field of tokens(document)) field.value = token;
+    return Boolean(user);
+  } catch (wrong) {
+    if (wrong instanceof TypeError) throw unanswered("lost"); // what fetch throws when there is no answer
+    throw wrong;
+  }
 }
 
 /**
@@ -73,7 +110,7 @@ function problemOf(request) {
 }
 
 /**
- * Ask the server something. A stale CSRF token is renewed once.
+ * Ask the server something. A stale CSRF token is renewed, unless somebody else is signed in now.
  * Rejects with Refused for anything but 2xx, or with an AbortError when `signal` fires.
  * @param {string} method
  * @param {string} url
@@ -81,15 +118,15 @@ function problemOf(request) {
  * @returns {Promise<XMLHttpRequest>}  with its answer
  */
 export async function ask(method, url, sending = {}) {
-  try {
-    return await once(method, url, sending);
-  } catch (wrong) {
-    if (!(wrong instanceof Refused) || wrong.problem.code !== "csrf_failed") throw wrong;
+  if (!signedInSince()) {
+    try {
+      return await once(method, url, sending);
+    } catch (wrong) {
+      if (!(wrong instanceof Refused) || wrong.problem.code !== "csrf_failed") throw wrong;
+    }
   }
-  await freshToken().catch(() => {
-    throw unanswered("lost");
-  });
-  return once(method, url, sending);
+  if (await isItMe()) return once(method, url, sending);
+  throw new Refused({ status: 401, code: "not_signed_in", detail: "", retryAfter: null });
 }
 
 /**
