@@ -82,8 +82,7 @@ def own_memory() -> tuple[int, int]:
 def all_but(pids: Iterable[int]) -> list[int]:
     """Every process that /proc shows, less `pids`: inside a PID namespace of ours, all of the job's."""
     mine = set(pids)
-    with os.scandir("/proc") as found:
-        return [int(one.name) for one in found if one.name.isdigit() and int(one.name) not in mine]
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if pid not in mine]  # noqa: PTH208
 
 
 def descendants(pid: int) -> list[int]:
@@ -104,7 +103,11 @@ def descendants(pid: int) -> list[int]:
 
 def _fields(pid: int, name: str) -> dict[str, int]:
     try:
-        text = Path(f"/proc/{pid}/{name}").read_text()
+        fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = os.read(fd, 1 << 14).decode()
+        finally:
+            os.close(fd)
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return {}  # gone meanwhile, or a kernel without this file
     pairs = (line.split()[:2] for line in text.splitlines())

@@ -9,68 +9,28 @@ import resource
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
 from uploads.codes import FAILURE_CODES
 from uploads.processing import wire
-from uploads.processing.base import MIB, ArtifactFile, Context, Json, Limits, ProcessingError
+from uploads.processing.base import ArtifactFile, Context, Json, ProcessingError
 from uploads.processing.detect import detect
-from uploads.processing.jail import set_limit
-from uploads.processing.registry import DEFAULT, Registry
+from uploads.processing.rules import Rules, enforce
 
 PROGRESS_SECONDS = 0.1
-# Left for telling about an out-of-memory error after it happened.
-HEADROOM_BYTES = 8 * MIB
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What the worker's configuration says about every job."""
-
-    registry: Registry
-    overrides: Mapping[str, Mapping[str, float]]
-    allowed_types: tuple[str, ...]
-    memory_baseline: int  # bytes of data (as RLIMIT_DATA counts) that a child has before it does anything
-    resident_baseline: int  # and bytes of them in memory
-
-    @cached_property
-    def _limits(self) -> dict[str, Limits]:
-        return {kind: self.registry.limits(kind, self.overrides) for kind in self.registry.kinds()}
-
-    def limits(self, kind: str) -> Limits:
-        """What one file of this kind may cost. Raises KeyError."""
-        return self._limits[kind]
-
-    @cached_property
-    def ceiling(self) -> Limits:
-        """The largest of each limit over all kinds: what a child starts with as its hard limits."""
-        every = self._limits.values()
-        return Limits(
-            memory_bytes=max(one.memory_bytes for one in every),
-            cpu_seconds=max(one.cpu_seconds for one in every),
-            wall_seconds=max(one.wall_seconds for one in every),
-            output_bytes=max(one.output_bytes for one in every),
-            processes=max(one.processes for one in every),
-            open_files=max(one.open_files for one in every),
-        )
-
-
-def work(
-    rules: Rules, path: Path, filename: str, artifacts: Path, fd: int, *, others: int | None
-) -> NoReturn:
+def work(rules: Rules, path: Path, filename: str, artifacts: Path, fd: int) -> NoReturn:
     """Work on the file and end this process: frames go to `fd`, status 0 says that all was told."""
     sender = _Sender(fd)
-    limits = rules.limits(DEFAULT)
-    apply_limits(limits, rules.ceiling, rules.memory_baseline, others=others)
+    enforce(rules.at_first)
     tempfile.tempdir = os.environ["TMPDIR"] = str(artifacts)
     me = os.getpid()
     try:
         try:
-            sender.send(wire.DONE, _done(rules, path, filename, artifacts, sender, others))
+            sender.send(*_done(rules, path, filename, artifacts, sender))
         except BaseException as error:  # noqa: BLE001 - sys.exit is one; each becomes a code
             if os.getpid() != me:
                 os._exit(1)  # a copy that the processor forked has walked into our code
@@ -83,13 +43,11 @@ def work(
     os._exit(0)
 
 
-def _done(
-    rules: Rules, path: Path, filename: str, artifacts: Path, sender: _Sender, others: int | None
-) -> bytes:
+def _done(rules: Rules, path: Path, filename: str, artifacts: Path, sender: _Sender) -> wire.Frame:
     me = os.getpid()
     detected = detect(path, filename)
     content_type = detected.content_type
-    kind, processor = rules.registry.for_type(content_type)
+    kind = rules.registry.kind_for(content_type)
     sender.send(
         wire.KIND,
         wire.dump(
@@ -103,50 +61,28 @@ def _done(
     bare = content_type.partition(";")[0].strip()
     if rules.allowed_types and not any(fnmatch.fnmatchcase(bare, one) for one in rules.allowed_types):
         raise ProcessingError("unsupported_type", f"Files of type {bare} are not accepted here.")
-    limits = rules.limits(kind)
-    apply_limits(limits, limits, rules.memory_baseline, others=others)
+    if kind not in rules.here:
+        return wire.ELSEWHERE, wire.dump({})
+    enforce(rules.later[kind])
     job = Context(
         path=path,
         filename=filename,
         content_type=content_type,
         size=path.stat().st_size,
-        limits=limits,
+        limits=rules.every[kind],
         artifacts_dir=artifacts,
         report=sender.progress,
     )
-    result = wire.dump_result(processor.process(job))
+    result = wire.dump_result(rules.registry.get(kind).process(job))
     if os.getpid() != me:
         os._exit(1)
     listing: list[Json] = [_listed(one) for one in job.artifacts]
     # The result is JSON already: put it in by hand rather than encode a megabyte twice.
-    return b'{"artifacts":' + wire.dump(listing) + b',"result":' + result + b"}"
+    return wire.DONE, b'{"artifacts":' + wire.dump(listing) + b',"result":' + result + b"}"
 
 
 def _listed(one: ArtifactFile) -> dict[str, Json]:
     return {"name": one.name, "content_type": wire.clean_text(one.content_type), "size": one.size}
-
-
-def apply_limits(soft: Limits, hard: Limits, baseline: int, *, others: int | None) -> None:
-    """Put `soft` into force, with `hard` as what may still be raised to.
-
-    `baseline` are the bytes of data we started with, `others` the processes that count as our user's beside
-    us: None when these are unknown, and so no limit can be set.
-    """
-    cpu, last = _whole(soft.cpu_seconds), _whole(hard.cpu_seconds) + 1
-    set_limit(
-        resource.RLIMIT_DATA, soft.memory_bytes + baseline, hard.memory_bytes + baseline + HEADROOM_BYTES
-    )
-    set_limit(resource.RLIMIT_CPU, cpu, last)
-    set_limit(resource.RLIMIT_FSIZE, soft.output_bytes, hard.output_bytes)
-    set_limit(resource.RLIMIT_NOFILE, soft.open_files, hard.open_files)
-    set_limit(resource.RLIMIT_CORE, 0, 0)
-    if others is not None:
-        # One more than allowed, so that the zygote sees the limit passed and not just reached.
-        set_limit(resource.RLIMIT_NPROC, soft.processes + others + 1, hard.processes + others + 1)
-
-
-def _whole(seconds: float) -> int:
-    return max(1, int(-(-seconds // 1)))
 
 
 def _more_memory() -> None:

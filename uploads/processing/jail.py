@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -23,6 +22,9 @@ from uploads.processing.loan import Loan
 
 # One user for each zygote, above what distributions and subuid ranges (up to about 600 million) hand out.
 FIRST_UID = 1_900_000_000
+
+# In a user namespace of the zygote's own user: its two processes, and the first one of the PID namespace.
+_ZYGOTES = 3
 
 FENCES = {
     "user": "another user id",
@@ -44,6 +46,11 @@ class Jail:
     landlock_abi: int = 0
     missing: list[str] = field(default_factory=list)
     _idmaps: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    @property
+    def others(self) -> int | None:
+        """How many processes count as the child's user's beside its own; None where they cannot be counted."""
+        return 0 if self.uid is not None else _ZYGOTES if self.namespaces else None
 
     def lend(self, path: str, artifacts: str) -> Loan:
         """What lets the child, and only it, reach the file and the directory. Raises OSError."""
@@ -229,11 +236,3 @@ def _namespace_of(
         os.close(ready)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-
-
-def set_limit(which: int, soft: float, hard: float) -> None:
-    """setrlimit, never above what we already have."""
-    ceiling = resource.getrlimit(which)[1]
-    if ceiling != resource.RLIM_INFINITY:
-        hard = min(hard, ceiling)
-    resource.setrlimit(which, (int(min(soft, hard)), int(hard)))

@@ -31,6 +31,12 @@ _CAPABILITY_VERSION_3 = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+# Declared and looked up here, once for all children.
+_libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_libc.unshare.argtypes, _libc.setns.argtypes = (ctypes.c_int,), (ctypes.c_int, ctypes.c_int)
+_libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+_libc.signal.restype = ctypes.c_void_p
+_libc.capset.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
 
 
 def _checked(result: int, what: str) -> int:
@@ -46,18 +52,17 @@ def _syscall(what: str, number: int, *values: int | bytes | None) -> int:
 
 
 def _prctl(what: str, option: int, value: int) -> None:
-    zero = ctypes.c_ulong(0)
-    _checked(_libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero), what)
+    _checked(_libc.prctl(option, value, 0, 0, 0), what)
 
 
 def unshare(flags: int) -> None:
     """Leave the namespaces in `flags` for new ones."""
-    _checked(_libc.unshare(ctypes.c_int(flags)), "unshare")
+    _checked(_libc.unshare(flags), "unshare")
 
 
 def setns(fd: int, flag: int) -> None:
     """Enter the namespace that `fd` (of /proc/PID/ns/…) stands for."""
-    _checked(_libc.setns(ctypes.c_int(fd), ctypes.c_int(flag)), "setns")
+    _checked(_libc.setns(fd, flag), "setns")
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:

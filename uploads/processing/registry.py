@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -31,6 +31,9 @@ BUILTIN: dict[str, str] = {
     "text": "uploads.processing.processors.text",
     DEFAULT: "uploads.processing.processors.default",
 }
+
+# Kinds of ours that import no native library.
+LIGHT = ("archive", "text", DEFAULT)
 
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
@@ -63,6 +66,7 @@ class Registry:
                 raise ValueError(f"Processor {kind}={path!r}: not a path such as package.module.")
         self._paths = paths | {kind: path for kind, path in BUILTIN.items() if kind not in paths}
         self._loaded: dict[str, Processor] = {}
+        self._types: dict[str, tuple[str, ...]] = {}
 
     def kinds(self) -> tuple[str, ...]:
         """All kinds, in the order in which they are asked; nothing is imported."""
@@ -72,10 +76,27 @@ class Registry:
         """Whether our own processor takes this kind, and nobody has put another in its place."""
         return self._paths.get(kind) == BUILTIN.get(kind)
 
-    def preload(self) -> None:
-        """Import every processor. Raises ImportError, with a sentence naming the first broken one."""
-        for kind in self.kinds():
+    def light_kinds(self) -> tuple[str, ...]:
+        """Kinds whose processors import no native library; none where texts, which most are, are not among them."""
+        return tuple(filter(self.is_builtin, LIGHT)) if self.is_builtin("text") else ()
+
+    def preload(self, kinds: Iterable[str]) -> None:
+        """Import these processors. Raises ImportError, with a sentence naming the first broken one."""
+        for kind in kinds:
             self.get(kind)
+
+    def types(self) -> dict[str, tuple[str, ...]]:
+        """The content types of each kind. Imports those that are not known. Raises ImportError."""
+        return {kind: self._types_of(kind) for kind in self.kinds()}
+
+    def learn(self, types: Mapping[str, Sequence[str]]) -> None:
+        """Take the content types of each kind from another registry, so that nothing is imported to learn them."""
+        self._types = {kind: tuple(some) for kind, some in types.items()}
+
+    def _types_of(self, kind: str) -> tuple[str, ...]:
+        if kind not in self._types:
+            self._types[kind] = tuple(self.get(kind).TYPES)
+        return self._types[kind]
 
     def get(self, kind: str) -> Processor:
         """The processor of a kind, imported now if it was not yet. Raises KeyError, ImportError."""
@@ -84,14 +105,19 @@ class Registry:
         return self._loaded[kind]
 
     def for_type(self, content_type: str) -> tuple[str, Processor]:
-        """(kind, processor) for a content type; an exact type beats "image/*", nothing means default."""
+        """(kind, processor) for a content type: see `kind_for`. Raises ImportError."""
+        kind = self.kind_for(content_type)
+        return kind, self.get(kind)
+
+    def kind_for(self, content_type: str) -> str:
+        """The kind that takes a content type; an exact type beats "image/*", nothing means default."""
         wanted = content_type.partition(";")[0].strip().lower()
         family = wanted.partition("/")[0] + "/*"
         for pattern in (wanted, family):
             for kind in self.kinds():
-                if pattern in self.get(kind).TYPES:
-                    return kind, self.get(kind)
-        return DEFAULT, self.get(DEFAULT)
+                if pattern in self._types_of(kind):
+                    return kind
+        return DEFAULT
 
     def check(self, overrides: Mapping[str, object]) -> None:
         """See before the first file that each module is there and each override makes sense; runs none of them.

@@ -73,11 +73,18 @@ class Told:
     stopping: bool = False
     ended: bool = False
     forged: bool = False
+    elsewhere: bool = False
     kind: dict[str, Json] = field(default_factory=dict)
     done: dict[str, Json] | None = None
     failed: dict[str, Json] | None = None
     end: dict[str, Any] = field(default_factory=dict)
     broken: dict[str, Any] | None = None
+
+    @property
+    def is_for_another(self) -> bool:
+        """Whether the file is of a kind that this zygote does not have, and nothing else happened."""
+        well = self.end.get("cause") == "exited" and self.end.get("exit") == 0
+        return self.elsewhere and well and not (self.stopping or self.forged)
 
     def take(self, kind: bytes, body: bytes, on_progress: Callable[[float, str], None]) -> None:
         """Note a frame; progress is passed on at once."""
@@ -101,6 +108,8 @@ class Told:
                 on_progress(*_progress(told))
             elif kind == wire.DONE:
                 self.done = told
+            elif kind == wire.ELSEWHERE:
+                self.elsewhere = True
             else:
                 self.failed = told
         except (wire.BadFrame, harvest.BadArtifact):

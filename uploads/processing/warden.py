@@ -12,13 +12,10 @@ from typing import NoReturn
 
 from uploads.processing import child, forking, kernel, wire
 from uploads.processing.base import Json
-from uploads.processing.child import Rules
 from uploads.processing.jail import Jail
 from uploads.processing.loan import Loan
+from uploads.processing.rules import Rules
 from uploads.processing.watch import Forked, Link, Watch
-
-# In a user namespace of the zygote's own user: its two processes, and the first one of the PID namespace.
-_ZYGOTES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +107,7 @@ class Warden:
             path, artifacts = jail.enter(loan)
             child.close_all_but((frames, self._alive, *loan.fds))
             self._die_with_us()
-            others = 0 if jail.uid is not None else _ZYGOTES if jail.namespaces else None
-            child.work(self._rules, path, order.filename, artifacts, frames, others=others)
+            child.work(self._rules, path, order.filename, artifacts, frames)
         except BaseException as error:  # noqa: BLE001 - must not unwind into the zygote's loop
             wire.write_all(frames, wire.frame(wire.FAILED, child.failure(error)))
             os._exit(0)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from uploads.processing import census, wire
 from uploads.processing.base import MIB, Json, Limits
-from uploads.processing.child import Rules
 from uploads.processing.registry import DEFAULT
+from uploads.processing.rules import Rules
 
 STDERR_BYTES = 4096
 TICK_SECONDS = 0.05
@@ -26,6 +26,9 @@ FAREWELL_SECONDS = 1.0
 DISK_SLACK_BYTES, REWRITE_FACTOR = 4 * MIB, 16
 # All processes together; each alone is under RLIMIT_DATA.
 MEMORY_SLACK_BYTES = 32 * MIB
+
+# What nothing but the child's end may follow.
+_LAST = {wire.DONE, wire.FAILED, wire.ELSEWHERE}
 
 # Why we ended it, or that it ended by itself: what an END frame calls its cause.
 EXITED, STOPPED, WALL, FORGED = "exited", "stopped", "wall", "forged"
@@ -41,14 +44,20 @@ class Link:
 
     def __init__(self, worker: socket.socket) -> None:
         self._worker, self._frames = worker, wire.Frames(wire.RUN + wire.STOP)
+        self._held = b""
 
     def fileno(self) -> int:
         """For poll."""
         return self._worker.fileno()
 
+    def hold(self, kind: bytes, body: bytes) -> None:
+        """Send one frame with the next one: it can wait, and each message wakes the worker."""
+        self._held += wire.frame(kind, body)
+
     def send(self, kind: bytes, body: bytes) -> None:
-        """Send one frame."""
-        self._worker.sendall(wire.frame(kind, body))
+        """Send one frame, and first what is held."""
+        held, self._held = self._held, b""
+        self._worker.sendall(held + wire.frame(kind, body))
 
     def receive(self) -> Iterator[wire.Frame]:
         """The frames that are there, after waiting for some bytes. Raises WorkerGone."""
@@ -79,13 +88,13 @@ class Watch:
     ) -> None:
         self._link, self._rules, self._child, self._began = link, rules, forked, began
         self._deadline, self._artifacts = deadline, artifacts
-        self._limits = rules.limits(DEFAULT)
+        self._limits = rules.every[DEFAULT]
         self._cause = EXITED
         self._told: set[bytes] = set()
         self._stderr = b""
         self._own_bytes = self._data = self._memory = 0
         self._next_tick, self._next_progress, self._farewell = began + TICK_SECONDS, 0.0, float("inf")
-        self._frames = wire.Frames(wire.KIND + wire.PROGRESS + wire.DONE + wire.FAILED)
+        self._frames = wire.Frames(wire.TOLD)
         self._pidfd = os.pidfd_open(forked.pid)
 
     def until_the_end(self) -> dict[str, Json]:
@@ -104,7 +113,8 @@ class Watch:
 
     def _watch(self) -> None:
         poller = select.poll()
-        for fd in (self._link.fileno(), self._child.frames, self._child.errors, self._pidfd):
+        pipes = {self._child.frames, self._child.errors}
+        for fd in (self._link.fileno(), self._pidfd, *pipes):
             poller.register(fd, select.POLLIN)
         while self._cause == EXITED:
             now = time.monotonic()
@@ -117,8 +127,11 @@ class Watch:
                 if fd == self._link.fileno():
                     if any(kind == wire.STOP for kind, _ in self._link.receive()):
                         self._cause = STOPPED
-                elif not self._read(fd):
-                    poller.unregister(fd)
+                elif fd in pipes:
+                    ended = set() if self._read(fd) else {fd}
+                    for one in pipes & (pipes if self._told & _LAST else ended):
+                        poller.unregister(one)  # what still comes is read once the child has ended
+                        pipes.remove(one)
 
     def _tick(self, now: float) -> None:
         """Hold what the child uses against its limits."""
@@ -167,23 +180,24 @@ class Watch:
     def _take(self, kind: bytes, body: bytes) -> None:
         if kind == wire.PROGRESS:
             now = time.monotonic()
-            if now < self._next_progress:
-                return
-            self._next_progress = now + PROGRESS_SECONDS
-        elif kind in self._told or self._told & {wire.DONE, wire.FAILED}:
+            if now >= self._next_progress:
+                self._next_progress = now + PROGRESS_SECONDS
+                self._link.send(kind, body)
+            return
+        if kind in self._told or self._told & _LAST:
             raise wire.BadFrame("told twice")
         self._told.add(kind)
         if kind == wire.KIND:
             self._limits = self._limits_of(body)
-        elif kind in {wire.DONE, wire.FAILED}:
+        elif kind in _LAST:
             self._farewell = time.monotonic() + FAREWELL_SECONDS
-        self._link.send(kind, body)
+        self._link.hold(kind, body)
 
     def _limits_of(self, body: bytes) -> Limits:
         kind = wire.load(body).get("kind")
         if not isinstance(kind, str) or kind not in self._rules.registry.kinds():
             raise wire.BadFrame("no such kind")
-        return self._rules.limits(kind)
+        return self._rules.every[kind]
 
     def _kill(self) -> None:
         signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)

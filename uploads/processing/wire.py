@@ -24,6 +24,8 @@ MAX_INTEGER = 1 << 63
 
 # child -> zygote -> worker
 KIND, PROGRESS, DONE, FAILED = b"k", b"p", b"d", b"f"
+ELSEWHERE = b"o"  # the light zygote has no processor for this kind
+TOLD = KIND + PROGRESS + DONE + FAILED + ELSEWHERE
 # zygote -> worker
 HELLO, END, BROKEN = b"h", b"e", b"b"
 # worker -> zygote

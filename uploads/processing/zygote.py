@@ -12,12 +12,14 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import asdict
 from typing import Any, NoReturn
 
 from uploads.processing import census, jail, kernel, newroot, wire
-from uploads.processing.child import Rules
+from uploads.processing.base import Limits
 from uploads.processing.registry import Registry
 from uploads.processing.rehearsal import rehearse
+from uploads.processing.rules import Rules
 from uploads.processing.warden import Warden
 from uploads.processing.watch import WorkerGone
 
@@ -48,11 +50,17 @@ def _serve(worker: socket.socket, alive: int) -> None:
     isolated = jail.isolate(setup["without"])
     kernel.become_subreaper()
     registry = Registry(setup["processors"])
+    light = setup["light"]
     try:
-        registry.preload()
-        modules = [type_module(registry, kind) for kind in registry.kinds()]
-        for kind in registry.kinds():
-            registry.limits(kind, setup["limits"])
+        if light:
+            registry.learn(light["types"])
+        here = tuple(light["kinds"]) if light else registry.kinds()
+        registry.preload(here)
+        modules = [type_module(registry, kind) for kind in here]
+        if light:
+            limits = {kind: Limits(**one) for kind, one in light["limits"].items()}
+        else:
+            limits = {kind: registry.limits(kind, setup["limits"]) for kind in here}
     except (ImportError, ValueError) as error:
         worker.sendall(wire.pack(wire.BROKEN, {"errno": None, "detail": str(error)}))
         return
@@ -60,10 +68,15 @@ def _serve(worker: socket.socket, alive: int) -> None:
     rehearse(registry)
     gc.collect()
     gc.freeze()
-    rules = Rules(registry, setup["limits"], tuple(setup["allowed_types"]), *census.own_memory())
+    rules = Rules(registry, here, limits, tuple(setup["allowed_types"]), *census.own_memory(), ours.others)
     hello: dict[str, Any] = {
         "missing": list(ours.missing),
         "wall_seconds": rules.ceiling.wall_seconds,
+        "light": {
+            "kinds": list(registry.light_kinds()),
+            "types": registry.types(),
+            "limits": {kind: asdict(one) for kind, one in limits.items()},
+        },
     }
     warden = Warden(worker, alive, rules, ours)
     worker.sendall(wire.pack(wire.HELLO, hello))

@@ -7,10 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NoReturn
 
-import duckdb
-
 from uploads.processing.base import Context, Json, ProcessingError
-from uploads.processing.processors._duck import OUR_FAULT, connection, literal
 from uploads.processing.processors._encoding import Survey, chunks
 from uploads.processing.processors._values import NAME, plain
 
@@ -47,6 +44,11 @@ def _unchecked(note: str) -> dict[str, Json]:
 
 def _check_array(job: Context) -> dict[str, Json]:
     """Validate a large array with DuckDB, which holds a few items at a time."""
+    # Here and not above: texts are the work of the light zygote, which has no native library.
+    import duckdb
+
+    from uploads.processing.processors._duck import OUR_FAULT, connection, literal
+
     path = str(job.path)
     query = (
         f"SELECT count(*) FROM read_json_objects({literal(path)}, format='array', "  # noqa: S608 - our own path

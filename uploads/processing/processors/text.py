@@ -8,7 +8,7 @@ from __future__ import annotations
 from uploads.processing.base import MIB, Context, Json, Limits
 from uploads.processing.clean import clean_text
 from uploads.processing.processors._count import Count
-from uploads.processing.processors._encoding import chunks, survey
+from uploads.processing.processors._encoding import BLOCK, chunks, survey
 from uploads.processing.processors._json import check_json, check_lines
 
 JSON = "application/json"
@@ -29,15 +29,16 @@ def process(job: Context) -> dict[str, Json]:
     mixed, none), `preview` (40 lines, 4,000 characters) and `findings`; for JSON also `json`: see _json.
     Raises ProcessingError: corrupt_file for JSON that breaks (with line and column), too_complex.
     """
-    job.progress(1, "finding the encoding")
+    tell = job.progress if job.size > BLOCK else _nothing  # a block is read before anybody looks
+    tell(1, "finding the encoding")
     size = max(1, job.size)
-    found = survey(job.path, job.size + 1, lambda done: job.progress(1 + 39 * done / size))
+    found = survey(job.path, job.size + 1, lambda done: tell(1 + 39 * done / size))
     count, start = Count(), ""
     for text in chunks(job.path, found):
         if len(start) < PREVIEW_CHARACTERS:
             start += text[:PREVIEW_CHARACTERS]
         count.feed(text)
-        job.progress(40 + 40 * min(1.0, count.characters / size), "counting")
+        tell(40 + 40 * min(1.0, count.characters / size), "counting")
     result: dict[str, Json] = {
         "encoding": found.label,
         "characters": count.characters,
@@ -52,6 +53,10 @@ def process(job: Context) -> dict[str, Json]:
         job.progress(80, "checking the JSON")
         result["json"] = check_json(job, found) if job.content_type == JSON else check_lines(job, found)
     return result
+
+
+def _nothing(percent: float, note: str = "") -> None:
+    """Progress that is not worth a message."""
 
 
 def _preview(start: str, characters: int) -> str:
