@@ -15,6 +15,6 @@ from project.settings import *  # noqa: E402, F403  # after the environment is s
 from project.settings import DATA_DIR, DATABASES  # noqa: E402
 
 # A real file, not a database in memory: threads and processes meet there as they do in production.
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+if "sqlite" in DATABASES["default"]["ENGINE"]:
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -11,16 +11,19 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError
 
+from uploads.sqlite import base
 from uploads.sqlite.base import MOST_IDLE, DatabaseWrapper, drain
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[dict[str, Any]]:
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     conf = settings.DATABASES["default"]
-    if not conf["ENGINE"].endswith("sqlite3"):
+    if "sqlite" not in conf["ENGINE"]:
         pytest.skip("the pool is SQLite's")
+    monkeypatch.setattr(base, "_keeper", 0)
+    base.keep_idle()
     yield {
         **conf, "NAME": str(tmp_path / "pooled.sqlite3"), "TIME_ZONE": None, "CONN_HEALTH_CHECKS": False,
         "CONN_MAX_AGE": 0, "AUTOCOMMIT": True,
@@ -117,5 +120,16 @@ def test_a_child_process_does_not_use_its_parents(
     raw = first.connection
     first.close()
     monkeypatch.setattr("uploads.sqlite.base.os.getpid", lambda: -1)
+
+    assert opened(database).connection is not raw
+
+
+def test_a_process_that_has_not_asked_for_it_keeps_none(
+    database: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "_keeper", 0)
+    first = opened(database)
+    raw = first.connection
+    first.close()
 
     assert opened(database).connection is not raw

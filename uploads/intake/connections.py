@@ -8,6 +8,8 @@ import sqlite3
 from django.db import connection
 from django.db import connections as django_connections
 
+from uploads.sqlite.base import keep_idle
+
 _kept: tuple[int, sqlite3.Connection] | None = None
 
 
@@ -23,11 +25,8 @@ def pool() -> None:
 
     Call it in each web worker, before its threads begin. PostgreSQL has Django's own pool, by setting.
     """
-    conf = django_connections.settings["default"]
     if connection.vendor == "sqlite":
-        django_connections.close_all()
-        conf["ENGINE"] = "uploads.sqlite"
-        del django_connections["default"]  # this thread's was made by the other engine
+        keep_idle()
 
 
 def keep_wal() -> None:

@@ -38,7 +38,7 @@ def relax_database() -> None:
     options = conf["OPTIONS"] = dict(conf.get("OPTIONS") or {})
     conf["CONN_MAX_AGE"] = 60
     conf["CONN_HEALTH_CHECKS"] = True
-    if conf["ENGINE"] == "django.db.backends.sqlite3":
+    if "sqlite" in conf["ENGINE"]:
         given = str(options.get("init_command", ""))
         options["init_command"] = f"{given.rstrip().rstrip(';')}; PRAGMA synchronous=NORMAL;".lstrip("; ")
     else:

@@ -1,1 +1,1 @@
-"""Django's SQLite backend with a pool, for web workers: name `uploads.sqlite` as ENGINE."""
+"""Django's SQLite backend with writers that take turns and a pool for web workers: `uploads.sqlite` as ENGINE."""

@@ -1,7 +1,8 @@
-"""SQLite connections that a process keeps, not a thread: what Django has for PostgreSQL as `pool`.
+"""SQLite as Django has it, with writers that take turns, and connections that a process may keep.
 
-To open one costs more than most requests do with it: a millisecond's worth of functions to register and a
-schema to read. Here a connection that is closed in good order waits for the next thread that needs one.
+A connection costs more to open than most requests do with it: a millisecond's worth of functions to register and
+a schema to read. Once a process has asked for it (`keep_idle`), one that is closed in good order waits for the
+next thread that needs one, which is what Django has for PostgreSQL as `pool`.
 """
 
 from __future__ import annotations
@@ -13,16 +14,50 @@ from typing import Any
 
 from django.db.backends.sqlite3 import base
 
+from uploads.sqlite.turn import Turn
+
 MOST_IDLE = 16
 
+_keeper = 0  # the process that keeps its idle connections
 _idle: deque[tuple[int, str, sqlite3.Connection]] = deque()
-_parents: list[
-    sqlite3.Connection
-] = []  # a child must not even close these (https://sqlite.org/howtocorrupt.html)
+# A child must not even close these (https://sqlite.org/howtocorrupt.html).
+_parents: list[sqlite3.Connection] = []
+
+
+def keep_idle() -> None:
+    """Let this process, but no child of it, keep a few idle connections."""
+    global _keeper
+    _keeper = os.getpid()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """As Django's, but that `close` gives a sound connection to the pool, and `connect` takes one from there."""
+    """As Django's, but that transactions begin in turn, `close` may give a sound connection to the pool, and
+    `connect` takes one from there."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._turn = Turn()
+
+    def _start_transaction_under_autocommit(self) -> None:
+        if not self.is_in_memory_db():
+            self._turn.take(f"{self.settings_dict['NAME']}-turn")
+        try:
+            super()._start_transaction_under_autocommit()  # type: ignore[misc]  # the stubs leave it out
+        except BaseException:
+            self._turn.give_back()
+            raise
+
+    def _commit(self) -> None:
+        try:
+            super()._commit()  # type: ignore[misc]
+        finally:
+            self._turn.give_back()
+
+    def _rollback(self) -> None:
+        try:
+            super()._rollback()  # type: ignore[misc]
+        finally:
+            self._turn.give_back()
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> sqlite3.Connection:
         while _idle:
@@ -38,11 +73,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return opened
 
     def _close(self) -> None:
+        self._turn.give_back()
         kept: sqlite3.Connection | None = self.connection
         if kept is None:
             return
         sound = not (self.errors_occurred or self.in_atomic_block or kept.in_transaction)
-        if sound and len(_idle) < MOST_IDLE and not self.is_in_memory_db():
+        keeping = _keeper == os.getpid() and len(_idle) < MOST_IDLE
+        if keeping and sound and not self.is_in_memory_db():
             _idle.append((os.getpid(), str(self.settings_dict["NAME"]), kept))
         else:
             with self.wrap_database_errors:
