@@ -55,3 +55,7 @@ class TestPace:
             pace.handed += handed
             room = pace.room(0)
         assert room == 2
+
+    def test_nothing_is_fetched_while_half_of_it_is_still_there(self, clock: Clock) -> None:
+        pace = Pace(workers=8, limit=200)
+        assert [pace.room(ahead) for ahead in (8, 5, 4, 1)] == [0, 0, 4, 7]

@@ -43,7 +43,10 @@ _FIELDS = {"id", "name", "func", "args", "kwargs", "started"}
 
 
 class Pace:
-    """How fast workers are, and so how far ahead of them to fetch: from one each up to `limit`."""
+    """How fast workers are, and so how far ahead of them to fetch: from one each up to `limit`.
+
+    Nothing is fetched while half of that is still there: many messages at once cost hardly more than one.
+    """
 
     def __init__(self, workers: int, limit: int) -> None:
         self.workers, self.limit = workers, limit
@@ -51,6 +54,7 @@ class Pace:
         self._done = 0
         self._since = time.monotonic()
         self._rate = 0.0  # messages a second
+        self._wanted = workers
 
     def room(self, ahead: int) -> int:
         """How many more to hand over while `ahead` are in the workers' queue."""
@@ -59,12 +63,12 @@ class Pace:
         if passed >= AHEAD_SECONDS:
             self._rate = (self._rate + (done - self._done) / passed) / 2
             self._since, self._done = now, done
-        wanted = min(self.limit, max(self.workers, int(self._rate * AHEAD_SECONDS * 2)))
-        return max(0, wanted - ahead)
+        self._wanted = min(self.limit, max(self.workers, int(self._rate * AHEAD_SECONDS * 2)))
+        return self._wanted - ahead if ahead <= self._wanted // 2 else 0
 
     def pause(self) -> float:
         """Seconds until it makes sense to ask again."""
-        return min(0.02, max(0.001, self.workers / self._rate / 4)) if self._rate else 0.02
+        return min(0.02, max(0.001, self._wanted / self._rate / 4)) if self._rate else 0.02
 
 
 class QuickBroker(Broker):
