@@ -86,7 +86,7 @@ def test_an_entry_point_is_found_and_the_setting_wins_over_it(monkeypatch: pytes
         EntryPoint(name, f"{HERE}:{value}", registry.GROUP)
         for name, value in (("music", "everything"), ("noise", "everything"))
     )
-    monkeypatch.setattr(registry, "entry_points", lambda group: points.select(group=group))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points.select(group=group))
 
     installed = Registry({"music": f"{HERE}:music"})
 

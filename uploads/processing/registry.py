@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import cast
 
@@ -52,13 +50,13 @@ for kind in named:
 class Registry:
     """The processors of one installation. `extra` is kind -> "package.module" or "package.module:object".
 
+    `installed` are those of entry points, where somebody has looked for them already: then nothing is imported here.
     Raises ValueError for a kind or a path that cannot be one.
     """
 
-    def __init__(self, extra: Mapping[str, str]) -> None:
-        paths = {str(kind): str(path) for kind, path in extra.items()}
-        for point in entry_points(group=GROUP):
-            paths.setdefault(point.name, point.value)
+    def __init__(self, extra: Mapping[str, str], installed: Mapping[str, str] | None = None) -> None:
+        self.installed = _entry_points() if installed is None else dict(installed)
+        paths = self.installed | {str(kind): str(path) for kind, path in extra.items()}
         for kind, path in paths.items():
             if not _KIND.fullmatch(kind):
                 raise ValueError(f"{kind!r} cannot be a kind of file: use a-z, 0-9, - and _.")
@@ -144,6 +142,8 @@ class Registry:
         strangers = {kind: path for kind, path in self._paths.items() if BUILTIN.get(kind) != path}
         if not strangers:
             return
+        import subprocess  # not in every zygote, which is forked for each file: it is large
+
         done = subprocess.run(
             [sys.executable, "-P", "-c", _TRY, *(f"{kind}={path}" for kind, path in strangers.items())],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -169,6 +169,16 @@ class Registry:
         for name in ("*", kind):
             limits = replace(limits, **_checked(name, overrides.get(name, {})))
         return limits
+
+
+def _entry_points() -> dict[str, str]:
+    """kind -> path of what other packages have installed."""
+    from importlib.metadata import entry_points  # a seventh of a light zygote's memory
+
+    found: dict[str, str] = {}
+    for point in entry_points(group=GROUP):
+        found.setdefault(point.name, point.value)
+    return found
 
 
 def _load(kind: str, path: str) -> Processor:

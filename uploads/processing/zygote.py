@@ -49,8 +49,8 @@ def _serve(worker: socket.socket, alive: int) -> None:
     setup = _setup(worker)
     isolated = jail.isolate(setup["without"])
     kernel.become_subreaper()
-    registry = Registry(setup["processors"])
     light = setup["light"]
+    registry = Registry(setup["processors"], light and light["installed"])
     try:
         if light:
             registry.learn(light["types"])
@@ -74,6 +74,7 @@ def _serve(worker: socket.socket, alive: int) -> None:
         "wall_seconds": rules.ceiling.wall_seconds,
         "light": {
             "kinds": list(registry.light_kinds()),
+            "installed": registry.installed,
             "types": registry.types(),
             "limits": {kind: asdict(one) for kind, one in limits.items()},
         },
