@@ -1,7 +1,7 @@
 """`python -m tests.journeys.pictures FOLDER`: the page in pictures, from a Wharfinger of its own.
 
-Into docs/ go page-{1280,360}-{light,dark}.png, and page-light.png for the README; with a FOLDER, every state in
-every size, to be looked at by whoever changes how the page looks.
+Into docs/ go page-{1280,360}-{light,dark}.png; with a FOLDER, every state in every size, to be looked at by whoever
+changes how the page looks.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 DOCS = ROOT / "docs"
 LOOKS = ((1280, "light"), (1280, "dark"), (360, "light"), (360, "dark"))
-# One job stays half way for a minute; nobody waits for it at the end.
-SETTINGS = {"UPLOADS_PROCESSORS": "voyage=tests.journeys.voyage", "UPLOADS_STOP_GRACE": "1"}
+# One job stays half way for a minute, and another one waits behind it; nobody waits for them at the end.
+SETTINGS = {"UPLOADS_PROCESSORS": "voyage=tests.journeys.voyage", "UPLOADS_STOP_GRACE": "1", "WORKERS": "1"}
 ALL_LOOKS = (*LOOKS, (320, "light"), (3840, "dark"))
 
 
@@ -102,13 +102,15 @@ def shoot(visit: Visit, path: Path, *, whole: bool = True) -> None:
 
 
 def fill(visit: Visit) -> Page:
-    """Everything a page can show at once: done, failed, working, and one card open."""
+    """Everything a page can show at once: done, failed, working, waiting, and one card open."""
     page = visit.page
     for one in FILES:
         visit.send(one)
         expect(visit.row(one[0]).locator(".state")).to_have_text("Done" if "half" not in one[0] else "Failed")
     visit.send(("voyages.txt", b"Long."))
     expect(visit.row("voyages.txt").get_by_role("progressbar")).to_be_visible()
+    visit.send(("tides.txt", b"High at noon."))
+    expect(visit.row("tides.txt").locator(".state")).to_have_text("Next in line, less than a minute")
     visit.row("ledger 2026.csv").get_by_text("Result").click()
     return page
 
@@ -162,7 +164,6 @@ def main() -> None:
             for width, scheme in LOOKS:
                 look(visit, width, scheme)
                 shoot(visit, DOCS / f"page-{width}-{scheme}.png")
-            shutil.copyfile(DOCS / "page-1280-light.png", DOCS / "page-light.png")
         else:
             folder.mkdir(parents=True, exist_ok=True)
             for state in states(visit):

@@ -6,11 +6,12 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, Request, Route, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from tests.journeys.conftest import wait_for
 from tests.journeys.page.browser import Visit
@@ -103,6 +104,43 @@ def test_a_file_dropped_anywhere_is_sent(visit: Visit) -> None:
     visit.page.evaluate(drop)
     expect(visit.row("dropped.txt").locator(".state")).to_have_text("Done")
     expect(visit.page.locator("#veil")).to_be_hidden()
+
+
+def test_a_pasted_picture_is_sent_and_pasted_words_are_left_alone(visit: Visit) -> None:
+    page = visit.page
+    paste = """(files) => {
+        const data = new DataTransfer();
+        for (const name of files) data.items.add(new File(["\x89PNG"], name, {type: "image/png"}));
+        if (!files.length) data.setData("text/plain", "words");
+        const event = new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true});
+        return document.body.dispatchEvent(event);  // false: somebody took it
+    }"""
+    assert page.evaluate(paste, ["image.png"]) is False
+    assert page.evaluate(paste, []) is True
+    expect(visit.row("image.png").locator(".state")).to_have_text(re.compile("Done|Failed"))
+    expect(page.locator("#sending > li")).to_have_count(0)
+    assert [job["filename"] for job in visit.jobs()] == ["image.png"]
+
+
+def test_a_phone_offers_its_camera_and_a_desk_does_not(
+    visit: Visit, browser: Browser, sessions: Iterator[str]
+) -> None:
+    expect(visit.page.get_by_text("Use the camera")).to_be_hidden()
+    expect(visit.page.get_by_text("Choose a folder")).to_be_visible()
+    phone = Visit.begin(
+        browser, visit.wharf, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
+    )
+    page = phone.enter(next(sessions))
+    camera = page.locator("#camera")
+    assert camera.get_attribute("accept") == "image/*,video/*"
+    assert camera.get_attribute("capture") == "environment"
+    with page.expect_file_chooser() as chosen:
+        page.get_by_text("Use the camera").tap()
+    chosen.value.set_files({"name": "IMG_0001.jpg", "mimeType": "image/jpeg", "buffer": jpeg()})
+    expect(phone.row("IMG_0001.jpg").locator(".state")).to_have_text("Done")
+    phone.expect_accessible("on a phone")
+    phone.expect_no_sideways_scrolling()
+    phone.context.close()
 
 
 def test_a_dropped_folder_is_sent_file_by_file(visit: Visit) -> None:

@@ -120,6 +120,42 @@ def test_a_file_the_browser_can_read_again_goes_on_by_itself(visit: Visit, line:
     assert line.sent < 30 * MIB + CHUNK
 
 
+# A browser that wants to be asked before it reads a file of an earlier visit.
+ASKS_FIRST = """() => {
+    FileSystemHandle.prototype.queryPermission = async () => "prompt";
+    FileSystemHandle.prototype.requestPermission = async () => window.answer;
+}"""
+
+
+def test_a_browser_that_wants_leave_to_read_the_file_again_is_asked_at_a_click(
+    visit: Visit, line: Line, tmp_path: Path
+) -> None:
+    page = visit.page
+    page.add_init_script("window.showOpenFilePicker = async () => window.picked")
+    page.goto("/")
+    page.evaluate(WITH_HANDLE, {"name": "kept.bin", "size": 30 * MIB})
+    line.rate = 20 * MIB
+    page.locator("#files").evaluate("(input) => input.click()")
+    line.wait_for(10 * MIB)
+    page.close()
+
+    visit.page = page = visit.context.new_page()
+    page.add_init_script(f"({ASKS_FIRST})()")
+    page.goto("/")
+    row = sending(visit, "kept.bin")
+    expect(row.locator(".said")).to_have_text(
+        "Not finished. Your browser asks you before it reads the file again."
+    )
+    button = row.get_by_role("button", name="Choose the file: kept.bin")
+    page.evaluate("window.answer = 'denied'")
+    with page.expect_file_chooser():  # then somebody has to show it
+        button.click()
+    page.evaluate("window.answer = 'granted'")
+    button.click()
+    assert landed(visit, "kept.bin")["sha256"] == hashlib.sha256(b"\x07" * (30 * MIB)).hexdigest()
+    assert line.sent < 30 * MIB + CHUNK
+
+
 @pytest.mark.parametrize("locks", [True, False], ids=["with locks", "over plain HTTP"])
 def test_two_tabs_do_not_send_the_same_upload_twice_and_one_takes_over_from_the_other(
     visit: Visit, line: Line, tmp_path: Path, locks: bool
