@@ -20,13 +20,15 @@ from uploads.processing.detect import detect
 from uploads.processing.rules import Rules, enforce
 
 PROGRESS_SECONDS = 0.1
+_MOST_FILES = os.sysconf("SC_OPEN_MAX")
 
 
 def work(rules: Rules, path: Path, filename: str, artifacts: Path, fd: int) -> NoReturn:
     """Work on the file and end this process: frames go to `fd`, status 0 says that all was told."""
     sender = _Sender(fd)
     enforce(rules.at_first)
-    tempfile.tempdir = os.environ["TMPDIR"] = str(artifacts)
+    if tempfile.tempdir != str(artifacts):
+        set_temporary(str(artifacts))
     me = os.getpid()
     try:
         try:
@@ -159,10 +161,16 @@ class _Sender:
             self.send(wire.PROGRESS, wire.dump(safe))
 
 
+def set_temporary(directory: str) -> None:
+    """Let temporary files of this process and its helpers lie here."""
+    tempfile.tempdir = os.environ["TMPDIR"] = directory
+
+
 def close_all_but(keep: Iterable[int]) -> None:
     """Close every descriptor above 2 that is not in `keep`."""
     low = 3
     for fd in sorted(keep):
-        os.closerange(low, fd)
+        if low < fd:
+            os.closerange(low, fd)
         low = fd + 1
-    os.closerange(low, max(low, os.sysconf("SC_OPEN_MAX")))
+    os.closerange(low, _MOST_FILES)

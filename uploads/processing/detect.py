@@ -96,7 +96,7 @@ def detect(path: Path, filename: str) -> Detected:
 
     Reads at most a few hundred KiB. Hostile content raises nothing; an OSError of our storage passes.
     """
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         head = file.read(HEAD)
         content_type = _content_type(file, head, filename)
     if not conflict(filename, content_type):

@@ -29,7 +29,8 @@ def fork() -> int:
     """os.fork, for a child whose random numbers are its own."""
     import random  # registers a hook
 
-    random.seed()  # here, where its pages are our own already; the hook would do so in the child
+    # Here, where its pages are our own already; the hook would do so in the child, and at ten times the cost.
+    random.seed(int.from_bytes(os.urandom(16), "big"))
     pid = os.fork()
     if not pid:
         setattr(os, "register_at_fork", _register)  # noqa: B010

@@ -26,6 +26,9 @@ FIRST_UID = 1_900_000_000
 # In a user namespace of the zygote's own user: its two processes, and the first one of the PID namespace.
 _ZYGOTES = 3
 
+# In the private root every child's two are in the same place.
+_INSIDE = Path(newroot.FILE), Path(newroot.ARTIFACTS)
+
 FENCES = {
     "user": "another user id",
     "namespaces": "user, PID, network and IPC namespaces",
@@ -73,13 +76,14 @@ class Jail:
 
     def enter(self, loan: Loan) -> tuple[Path, Path]:
         """Lock this process in for good; (file, artifacts directory) as seen from inside. Raises OSError."""
-        path, artifacts = loan.path, loan.artifacts
+        path, artifacts, inside = newroot.FILE, newroot.ARTIFACTS, _INSIDE
+        if self.root_ns is None:
+            path, artifacts, inside = loan.path, loan.artifacts, (Path(loan.path), Path(loan.artifacts))
         if self.namespaces:
             kernel.unshare(kernel.CLONE_NEWIPC)
         if self.root_ns is not None:
             kernel.setns(self.root_ns, kernel.CLONE_NEWNS)
             kernel.unshare(kernel.CLONE_NEWNS)
-            path, artifacts = newroot.FILE, newroot.ARTIFACTS
             loan.attach(path, artifacts)
         os.chdir("/")
         kernel.forbid_new_privileges()
@@ -99,7 +103,7 @@ class Jail:
         # root's rights may read what a child of its own user has written (/proc/PID/io) only from a dumpable.
         kernel.set_dumpable(self.root_ns is None or self.uid is None)
         kernel.die_with_parent(signal.SIGKILL)  # the change of user has cleared it
-        return Path(path), Path(artifacts)
+        return inside
 
 
 def isolate(without: Collection[str]) -> bool:

@@ -30,7 +30,8 @@ _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+_long = ctypes.c_long
+_libc.syscall.restype = _long
 # Declared and looked up here, once for all children.
 _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 _libc.unshare.argtypes, _libc.setns.argtypes = (ctypes.c_int,), (ctypes.c_int, ctypes.c_int)
@@ -47,8 +48,8 @@ def _checked(result: int, what: str) -> int:
 
 
 def _syscall(what: str, number: int, *values: int | bytes | None) -> int:
-    words = [ctypes.c_long(value) if isinstance(value, int) else value for value in values]
-    return _checked(_libc.syscall(ctypes.c_long(number), *words), what)
+    words = [_long(value) if type(value) is int else value for value in values]
+    return _checked(_libc.syscall(_long(number), *words), what)
 
 
 def _prctl(what: str, option: int, value: int) -> None:

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from typing import cast
@@ -111,11 +112,17 @@ class Registry:
         """The kind that takes a content type; an exact type beats "image/*", nothing means default."""
         wanted = content_type.partition(";")[0].strip().lower()
         family = wanted.partition("/")[0] + "/*"
-        for pattern in (wanted, family):
-            for kind in self.kinds():
-                if pattern in self._types_of(kind):
-                    return kind
-        return DEFAULT
+        kinds = self._kinds
+        return kinds.get(wanted) or kinds.get(family) or DEFAULT
+
+    @cached_property
+    def _kinds(self) -> dict[str, str]:
+        """Content type -> kind: the first that wants it."""
+        kinds: dict[str, str] = {}
+        for kind, types in self.types().items():
+            for one in types:
+                kinds.setdefault(one, kind)
+        return kinds
 
     def check(self, overrides: Mapping[str, object]) -> None:
         """See before the first file that each module is there and each override makes sense; runs none of them.

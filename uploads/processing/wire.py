@@ -32,6 +32,7 @@ HELLO, END, BROKEN = b"h", b"e", b"b"
 SETUP, RUN, STOP = b"s", b"r", b"x"
 
 Frame = tuple[bytes, bytes]
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode  # made once, not for every frame
 
 
 class BadFrame(ValueError):
@@ -83,7 +84,7 @@ def write_all(fd: int, data: bytes) -> None:
 
 def dump(value: Json) -> bytes:
     """Compact JSON, ASCII only. Raises ValueError for NaN and infinities: clean first."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    return _encode(value).encode()
 
 
 def load(body: bytes) -> dict[str, Json]:

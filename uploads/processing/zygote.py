@@ -15,7 +15,7 @@ import sys
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from uploads.processing import census, jail, kernel, newroot, wire
+from uploads.processing import census, child, jail, kernel, newroot, wire
 from uploads.processing.base import Limits
 from uploads.processing.registry import Registry
 from uploads.processing.rehearsal import rehearse
@@ -65,6 +65,8 @@ def _serve(worker: socket.socket, alive: int) -> None:
         worker.sendall(wire.pack(wire.BROKEN, {"errno": None, "detail": str(error)}))
         return
     ours = jail.build(setup["without"], newroot.readable_places(modules), isolated=isolated, number=number)
+    if ours.root_ns is not None:
+        child.set_temporary(newroot.ARTIFACTS)  # the same for every child
     rehearse(registry)
     gc.collect()
     gc.freeze()
