@@ -131,6 +131,13 @@ def test_landlock_alone_keeps_a_child_from_tcp_signals_and_abstract_sockets(
         assert {found[one] for one in refused} == {"PermissionError"}, found
 
 
+def test_inside_the_private_root_landlock_keeps_a_child_from_making_links(bench: Bench) -> None:
+    outcome = bench.failed("link", "/etc/passwd")
+
+    if bench.sandbox.missing_fences == ():  # rules made once, for every child's directory
+        assert outcome.exception_type == "builtins.PermissionError", outcome
+
+
 def test_a_child_inherits_nothing(bench: Bench) -> None:
     found = bench.done("inventory").result
 

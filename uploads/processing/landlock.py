@@ -25,24 +25,26 @@ _BITS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _TCP_BIND_AND_CONNECT, _ABSTRACT_SOCKETS_AND_SIGNALS = 3, 3
 
 
-def restrict(abi: int, readable: Iterable[str], path: str, artifacts: str) -> None:
-    """Allow reading `readable` and `path`, writing below `artifacts` and to /dev/null; nothing else.
+def ruleset(abi: int, readable: Iterable[str], writable: str, null: str = "/dev/null") -> int:
+    """A descriptor of rules for kernel.landlock_restrict: reading `readable`, writing below `writable` and to `null`.
 
-    Where the ABI has them: no TCP (4), no abstract sockets of, nor signals to, processes outside (6).
+    Nothing else is allowed. Where the ABI has them: no TCP (4), no abstract sockets of, nor signals to, processes
+    outside (6).
     Raises OSError.
     """
     handled = (1 << _BITS.get(abi, 16)) - 1
     network = _TCP_BIND_AND_CONNECT if abi >= 4 else 0
     scopes = _ABSTRACT_SOCKETS_AND_SIGNALS if abi >= 6 else 0
-    ruleset = kernel.landlock_ruleset(handled, network, scopes, 24 if abi >= 6 else 16 if abi >= 4 else 8)
+    rules = kernel.landlock_ruleset(handled, network, scopes, 24 if abi >= 6 else 16 if abi >= 4 else 8)
     try:
-        for one in (*readable, path):
-            _allow(ruleset, one, _READ & handled)
-        _allow(ruleset, artifacts, (_WRITE | _REFER | _TRUNCATE) & handled)
-        _allow(ruleset, "/dev/null", (_READ | _WRITE_FILE) & handled)
-        kernel.landlock_restrict(ruleset)
-    finally:
-        os.close(ruleset)
+        for one in readable:
+            _allow(rules, one, _READ & handled)
+        _allow(rules, writable, (_WRITE | _REFER | _TRUNCATE) & handled)
+        _allow(rules, null, (_READ | _WRITE_FILE) & handled)
+    except OSError:
+        os.close(rules)
+        raise
+    return rules
 
 
 def _allow(ruleset: int, path: str, access: int) -> None:

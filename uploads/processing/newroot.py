@@ -11,7 +11,8 @@ from pathlib import Path
 
 from uploads.processing import kernel
 
-FILE, ARTIFACTS = "/in/file", "/out"
+# Each is mounted below a directory of the root, so that one rule for that directory holds for every job's.
+FILE, OUT, ARTIFACTS = "/in/file", "/out", "/out/here"
 
 # Shared libraries and what they read: loader cache, magic numbers, types, fonts, time zones.
 SYSTEM = (
@@ -71,7 +72,7 @@ def build(readable: Iterable[str], idmap: Callable[[int, int], int] | None = Non
             Path("." + place).symlink_to(target)
     Path("./in").mkdir()
     Path("." + FILE).touch()
-    Path("." + ARTIFACTS).mkdir()
+    Path("." + ARTIFACTS).mkdir(parents=True)
     kernel.make_read_only("/proc", kernel.MOUNT_ATTR_NOSUID)
     kernel.pivot_root(".", ".")
     kernel.unmount(".")
