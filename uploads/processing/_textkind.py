@@ -54,7 +54,7 @@ def clean_utf8(head: bytes) -> bool:
     if head.translate(None, _CONTROLS) != head:
         return False
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
+        codecs.utf_8_decode(head, "strict", False)  # not final: the last character may be cut
     except UnicodeDecodeError:
         return False
     return True

@@ -47,6 +47,8 @@ _MEMBERS = (
 )
 _MIMETYPE = re.compile(r"application/(epub\+zip|vnd\.oasis\.opendocument\.[a-z.-]{1,40})")
 _LOCAL_HEADER = re.compile(rb"PK\x03\x04.{22}(.)\x00..", re.S)
+# What tarfile reads a number from: octal digits and what Python allows around them, or a mark of base 256.
+_CHECKSUM = re.compile(rb"[\x80\xff]|[0-7_oO+\-\s]*(\x00|[0-7_oO+\-\s]\Z)|[0-7_oO+\-\s]{8}")
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 _OLE_ENTRIES = (
     ("EncryptedPackage", ENCRYPTED),
@@ -207,6 +209,8 @@ def _ole_kind(file: BinaryIO, head: bytes) -> str:
 
 def _is_tar(head: bytes) -> bool:
     """Whether the first block is a tar header with a right checksum; old tars have no mark."""
+    if not _CHECKSUM.match(head, 148):
+        return False  # as of nearly all that is none, and without an exception
     try:
         tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
     except (tarfile.HeaderError, ValueError):

@@ -28,6 +28,7 @@ _SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = 444, 445, 446
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 _CAPABILITY_VERSION_3 = 0x20080522
+_CAPABILITIES_OF_ME, _NONE = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), bytes(24)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _long = ctypes.c_long
@@ -176,5 +177,4 @@ def drop_capabilities() -> None:
                 _prctl("PR_CAPBSET_DROP", _PR_CAPBSET_DROP, capability)
             except OSError:
                 break  # past the last one this kernel has, or none may be dropped
-    header, nothing = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), bytes(24)
-    _checked(_libc.capset(header, nothing), "capset")
+    _checked(_libc.capset(_CAPABILITIES_OF_ME, _NONE), "capset")
