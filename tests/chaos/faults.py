@@ -131,12 +131,8 @@ class Faults:
 
     def kill_zygote(self, luck: random.Random) -> bool:
         """Of an idle worker only: with a file in it, it is a crash of that file's child."""
-        idle = [
-            family[1]
-            for cluster in self.site.clusters()
-            for worker in cluster.workers
-            if len(family := below(worker)) == 2
-        ]
+        zygotes = [below(worker)[1:] for cluster in self.site.clusters() for worker in cluster.workers]
+        idle = [one for some in zygotes if all(len(below(pid)) == 1 for pid in some) for one in some]
         if idle:
             os.kill(luck.choice(idle), signal.SIGKILL)
         return bool(idle)
