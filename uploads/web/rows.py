@@ -84,7 +84,7 @@ class Row:
         if job.state == State.QUEUED:
             if self.waits_again:
                 return _("Will be tried again")
-            return waiting.sentence(self.wait) if self.wait else _("Waiting")
+            return waiting.place(self.wait) if self.wait else _("Waiting")
         return {
             State.RECEIVING: _("Receiving"),
             State.RUNNING: _("Working"),
@@ -92,6 +92,11 @@ class Row:
             State.FAILED: _("Failed"),
             State.CANCELLED: _("Cancelled"),
         }[State(job.state)]
+
+    @property
+    def still(self) -> str:
+        """About how long a waiting file still waits, where that is known."""
+        return waiting.still(self.wait) if self.wait and self.job.state == State.QUEUED else ""
 
     @cached_property
     def card(self) -> Card | None:

@@ -11,7 +11,7 @@ NUMBERS = 20  # beyond these a number would change too often to be worth a row's
 
 
 def shown(wait: Wait) -> tuple[int | None, str, int]:
-    """All that `sentence` tells: the number in line, and a unit of time with how many of it."""
+    """All that is told: the number in line, and a unit of time with how many of it."""
     number = wait.position if wait.position <= NUMBERS else None
     seconds = wait.seconds
     if seconds is None:
@@ -24,19 +24,19 @@ def shown(wait: Wait) -> tuple[int | None, str, int]:
     return (number, "minute", minutes) if minutes < 90 else (number, "hour", round(minutes / 60))
 
 
-def sentence(wait: Wait) -> str:
-    """Such as "Number 3 in line, about 2 minutes"."""
-    number, unit, count = shown(wait)
+def place(wait: Wait) -> str:
+    """Such as "Number 3 in line"."""
+    number = shown(wait)[0]
     if number is None:
-        place = _("Waiting")
-    elif number == 1:
-        place = _("Next in line")
-    else:
-        place = _("Number %(place)s in line") % {"place": number}
-    how_long = {
-        "": "",
-        "moment": _("less than a minute"),
-        "minute": ngettext("about %(n)s minute", "about %(n)s minutes", count) % {"n": count},
-        "hour": ngettext("about %(n)s hour", "about %(n)s hours", count) % {"n": count},
-    }[unit]
-    return ", ".join(filter(None, [place, how_long]))
+        return _("Waiting")
+    return _("Next in line") if number == 1 else _("Number %(place)s in line") % {"place": number}
+
+
+def still(wait: Wait) -> str:
+    """Such as "about 2 minutes"; nothing where that is not known."""
+    _number, unit, count = shown(wait)
+    if unit == "minute":
+        return ngettext("about %(n)s minute", "about %(n)s minutes", count) % {"n": count}
+    if unit == "hour":
+        return ngettext("about %(n)s hour", "about %(n)s hours", count) % {"n": count}
+    return _("less than a minute") if unit else ""
