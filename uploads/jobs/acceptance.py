@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from django.db import connection
+
 from uploads.codes import Refused
 from uploads.jobs import capacity, clock, together
 from uploads.jobs.dialect import dialect, key
@@ -31,6 +33,20 @@ class Landed:
     size: int
     sha256: str
     opened: bool = False
+
+
+def land(file: Landed, *, also: Callable[[], object]) -> None:
+    """Queue one opened upload, whose row nobody has to see now; `also` writes more within the same commit.
+
+    Raises Refused(wrong_state) where it was cancelled meanwhile, or queued already.
+    """
+
+    def write() -> None:
+        _move(file)
+        also()
+
+    together.commit(write, moves=True, wake=[file.job_id])
+    log.info("job.accepted", job=str(file.job_id), size=file.size, sha256=file.sha256)
 
 
 def accept(
@@ -64,18 +80,22 @@ def _write(owner_id: int, files: Sequence[Landed]) -> list[UploadJob]:
 
 
 def _queued(file: Landed) -> UploadJob:
-    """The row of an opened upload, moved from receiving to queued. Raises Refused."""
-    sql, jobs = dialect(), UploadJob._meta.db_table
-    moved = UploadJob.objects.raw(
-        f"UPDATE {jobs} SET state = 'queued', size = %s, sha256 = %s, kind = %s, progress = 0, "  # noqa: S608
-        f"queued_at = {sql.now}, run_after = {sql.now}, woken_at = {sql.now} "
-        "WHERE id = %s AND state = 'receiving' RETURNING *",
-        [file.size, file.sha256, guess_kind(file.filename, file.declared_type), key(file.job_id)],
-    )
-    job: UploadJob | None = next(iter(moved), None)
-    if job is None:
-        raise Refused("wrong_state", "The upload was cancelled meanwhile.")
-    return job.without_story()
+    _move(file)
+    return UploadJob.objects.get(pk=file.job_id).without_story()
+
+
+def _move(file: Landed) -> None:
+    """Let an opened upload go from receiving to queued. Raises Refused."""
+    sql = dialect()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {UploadJob._meta.db_table} SET state = 'queued', size = %s, sha256 = %s, kind = %s, "  # noqa: S608
+            f"progress = 0, queued_at = {sql.now}, run_after = {sql.now}, woken_at = {sql.now} "
+            "WHERE id = %s AND state = 'receiving'",
+            [file.size, file.sha256, guess_kind(file.filename, file.declared_type), key(file.job_id)],
+        )
+        if not cursor.rowcount:
+            raise Refused("wrong_state", "The upload was cancelled meanwhile.")
 
 
 def _written(owner_id: int, file: Landed, now: datetime) -> UploadJob:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import connection
 
@@ -17,4 +18,12 @@ def now() -> datetime:
     with connection.cursor() as cursor:
         cursor.execute(_NOW[connection.vendor])
         (told,) = cursor.fetchone()
-    return datetime.fromisoformat(told).replace(tzinfo=UTC) if isinstance(told, str) else told
+    return moment(told)
+
+
+def moment(told: Any) -> datetime:
+    """A time as the database's driver gives it: SQLite's is text."""
+    if isinstance(told, str):
+        return datetime.fromisoformat(told).replace(tzinfo=UTC)
+    time: datetime = told
+    return time

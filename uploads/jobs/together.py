@@ -72,7 +72,7 @@ def _commit(together: list[_Request]) -> None:
     try:
         with transaction.atomic():
             for one in together:
-                _run(one)
+                _run(one, alone=len(together) == 1)
             if wake := [job_id for one in together if one.wrong is None for job_id in one.wake]:
                 queue.wake_all(wake)
     except Exception as wrong:
@@ -84,12 +84,14 @@ def _commit(together: list[_Request]) -> None:
             one.decided = True
 
 
-def _run(one: _Request) -> None:
+def _run(one: _Request, *, alone: bool) -> None:
     try:
-        if one.moves:
+        if one.moves and not alone:
             with transaction.atomic():
                 one.result = one.act()
         else:
             one.result = one.act()
     except Refused as refused:
         one.wrong = refused
+        if alone:
+            transaction.set_rollback(True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -17,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from uploads.codes import Refused
-from uploads.jobs import capacity, clock, lifecycle, together
+from uploads.jobs import acceptance, capacity, clock, lifecycle, together
 from uploads.jobs.dialect import dialect, key
 from uploads.jobs.insertion import insert
 from uploads.models import Concat, State, Transfer, UploadJob
@@ -33,9 +32,11 @@ PART_NOTE = "part of a larger upload"
 DEFERRED_STEP = 64 << 20
 
 _TABLE, _JOBS = Transfer._meta.db_table, UploadJob._meta.db_table
+# What is seldom wanted of a transfer is loaded when it is. from_db() takes fields in the order of the model's.
+_FIELDS = ("job_id", "owner_id", "offset", "length", "generation", "metadata", "concat", "expires_at")
 _FIND = (
-    "SELECT t.*, t.expires_at <= {now} AS is_over, j.state AS job_state, j.size AS job_size, "  # noqa: S608
-    "j.filename AS job_filename, j.declared_type AS job_declared_type "
+    'SELECT t.job_id, t.owner_id, t."offset", t.length, t.generation, t.metadata, t.concat, t.expires_at, '  # noqa: S608 - our own names
+    "t.expires_at <= {now}, j.state, j.size, j.filename, j.declared_type "
     f"FROM {_TABLE} t LEFT JOIN {_JOBS} j ON j.id = t.job_id WHERE t.job_id = %s AND t.owner_id = %s"
 )
 
@@ -68,18 +69,18 @@ class Upload:
 def find(owner_id: int, job_id: UUID, *, expired: bool = False) -> Upload:
     """An owner's upload. Raises Refused: not_found where there never was one of theirs; gone where it has
     expired (but with `expired`), or was cancelled, removed or used as a part."""
-    found: Any = next(
-        iter(Transfer.objects.raw(_FIND.format(now=dialect().now), [key(job_id), owner_id])), None
-    )
-    if found is None:
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND.format(now=dialect().now), [key(job_id), owner_id])
+        row = cursor.fetchone()
+    if row is None:
         raise Refused("not_found", "There is no such upload.")
-    if found.job_state is None or found.job_state == State.CANCELLED:
+    _key, *values, expires_at, over, state, size, filename, declared_type = row
+    if state is None or state == State.CANCELLED:
         raise Refused("gone")
-    if found.job_state == State.RECEIVING and found.is_over and not expired:
+    if state == State.RECEIVING and over and not expired:
         raise Refused("gone", "The upload has expired.")
-    return Upload(
-        found, State(found.job_state), found.job_size, found.job_filename, found.job_declared_type
-    )  # fmt: skip
+    transfer = Transfer.from_db(connection.alias, _FIELDS, [job_id, *values, clock.moment(expires_at)])
+    return Upload(transfer, State(state), size, filename, declared_type)
 
 
 def open_transfer(
@@ -240,9 +241,7 @@ def land(upload: Upload, sha256: str) -> Upload:
     moved = f'UPDATE {_TABLE} SET "offset" = %s, expires_at = {{later}} WHERE job_id = %s'  # noqa: S608
     try:
         # Nobody can write on, so that it does not matter whose request says that all is here.
-        lifecycle.accept(
-            transfer.owner_id, [landed], also=lambda: _run(moved, size, _patience(), key(upload.id))
-        )
+        acceptance.land(landed, also=lambda: _run(moved, size, _patience(), key(upload.id)))
     except Refused:
         job = UploadJob.objects.filter(pk=upload.id).first()
         if job is None or job.state in (State.RECEIVING, State.CANCELLED):
