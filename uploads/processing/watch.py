@@ -113,13 +113,18 @@ class Watch:
 
     def _watch(self) -> None:
         poller = select.poll()
-        pipes = {self._child.frames, self._child.errors}
-        for fd in (self._link.fileno(), self._pidfd, *pipes):
-            poller.register(fd, select.POLLIN)
+        poller.register(self._link.fileno(), select.POLLIN)
+        poller.register(self._pidfd, select.POLLIN)
+        # Pipes are listened to from the first tick on: most children have ended by then, and all is read at once.
+        pipes: set[int] = set()
+        listening = False
         while self._cause == EXITED:
             now = time.monotonic()
             if now >= self._next_tick:
-                self._tick(now)
+                if listening:
+                    self._tick(now)
+                else:
+                    listening, pipes = True, self._listen(poller)
                 continue
             for fd, _ in poller.poll(max(0.0, self._next_tick - now) * 1000):
                 if fd == self._pidfd:
@@ -132,6 +137,14 @@ class Watch:
                     for one in pipes & (pipes if self._told & _LAST else ended):
                         poller.unregister(one)  # what still comes is read once the child has ended
                         pipes.remove(one)
+
+    def _listen(self, poller: select.poll) -> set[int]:
+        """Read what is there, and have the rest announced."""
+        pipes = {self._child.frames, self._child.errors}
+        for fd in pipes:
+            self._read(fd)
+            poller.register(fd, select.POLLIN)
+        return pipes
 
     def _tick(self, now: float) -> None:
         """Hold what the child uses against its limits."""
