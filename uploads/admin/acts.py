@@ -18,6 +18,7 @@ from django.db import transaction
 from django.db.models import Count, Model, QuerySet
 from django.utils.translation import gettext as _
 
+from uploads import phrases
 from uploads.codes import Refused
 from uploads.models import State
 
@@ -63,7 +64,9 @@ def on_each(
             with transaction.atomic():
                 act(row)
         except (Refused, Skipped) as reason:
-            tally.skipped[reason.detail if isinstance(reason, Refused) else str(reason)] += 1
+            tally.skipped[
+                phrases.translated(reason.detail) if isinstance(reason, Refused) else str(reason)
+            ] += 1
         else:
             tally.moved += 1
     return tally

@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from uploads import phrases
 from uploads.admin import acts, confirm, search, story, words
 from uploads.admin.base import HistoryAdmin
 from uploads.admin.filters import ContentTypeFilter, ContradictionFilter, KindFilter, OwnerFilter
@@ -217,7 +218,7 @@ class JobAdmin(HistoryAdmin[UploadJob]):
         try:
             return super().delete_view(request, object_id, extra_context)
         except Refused as refused:
-            self.message_user(request, refused.detail, messages.WARNING)
+            self.message_user(request, phrases.translated(refused.detail), messages.WARNING)
             return redirect("admin:uploads_uploadjob_changelist")
 
     def get_deleted_objects(

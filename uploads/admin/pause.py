@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 
+from uploads import phrases
 from uploads.admin import words
 from uploads.admin.base import TypedModelAdmin
 from uploads.admin.site import site
@@ -62,7 +63,7 @@ class PauseAdmin(TypedModelAdmin[Pause]):
         try:
             return super().add_view(request, form_url, extra_context)
         except Refused as refused:
-            self.message_user(request, refused.detail, messages.WARNING)
+            self.message_user(request, phrases.translated(refused.detail), messages.WARNING)
             return redirect("admin:uploads_pause_changelist")
 
     def save_model(self, request: HttpRequest, obj: Pause, form: Any, change: bool) -> None:
@@ -76,7 +77,7 @@ class PauseAdmin(TypedModelAdmin[Pause]):
             try:
                 pausing.resume(pause.pk, _acting(request))
             except Refused as refused:
-                self.message_user(request, refused.detail)  # somebody else was faster
+                self.message_user(request, phrases.translated(refused.detail))  # somebody else was faster
 
 
 def _acting(request: HttpRequest) -> User:

@@ -39,11 +39,11 @@ def chunks(
             quick = time.monotonic() - began < LIVELY_SECONDS
             asked = min(2 * asked, CHUNK) if quick else max(asked // 2, SMALLEST)
         if came > largest:
-            raise Refused("too_large", f"The body is larger than the {largest} bytes accepted here.")
+            raise Refused("too_large", f"The body is larger than the {largest:,} bytes accepted here.")
         yield piece
         if (spent := time.monotonic() - since) >= settings.UPLOADS_IDLE_TIMEOUT:
             if came - judged < settings.UPLOADS_MIN_RATE * spent:
                 raise Refused("too_slow")
             judged, since = came, time.monotonic()
     if length is not None and came < length:
-        raise Refused("incomplete_body", f"Only {came} of {length} bytes came.")
+        raise Refused("incomplete_body", f"Only {came:,} of {length:,} bytes came.")

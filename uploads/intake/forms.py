@@ -102,7 +102,7 @@ class Form:
         if incoming.size + len(data) > settings.UPLOADS_MAX_SIZE:
             raise Refused(
                 "too_large",
-                f'"{self.arrival.filename}" is larger than the {settings.UPLOADS_MAX_SIZE} bytes accepted here.',
+                f'"{self.arrival.filename}" is larger than the {settings.UPLOADS_MAX_SIZE:,} bytes accepted here.',
             )
         incoming.write(data)
         if incoming.size > limits.SMALL and not self.arrival.opened:

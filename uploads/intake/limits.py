@@ -57,7 +57,7 @@ def announced(request: HttpRequest, largest: int) -> Announced:
         raise Refused("invalid_request", "Content-Length must be a whole number.")
     length = int(given)
     if length > largest:
-        raise Refused("too_large", f"{length} bytes are more than the {largest} accepted here.")
+        raise Refused("too_large", f"{length:,} bytes are more than the {largest:,} accepted here.")
     return Announced(length, digest)
 
 

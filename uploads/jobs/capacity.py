@@ -91,14 +91,14 @@ def _decide(owner_id: int, files: int, size: int, load: _Load) -> _Load:
     if load.own + files > settings.UPLOADS_USER_MAX_QUEUED:
         raise Refused(
             "quota_exceeded",
-            f"You may have {settings.UPLOADS_USER_MAX_QUEUED} files waiting at a time. Try again later.",
+            f"You may have {settings.UPLOADS_USER_MAX_QUEUED:,} files waiting at a time. Try again later.",
             retry_after=60,
         )
     quota = settings.UPLOADS_USER_QUOTA
     if quota and load.used + size > quota:
         raise Refused(
             "quota_exceeded",
-            f"Your files may take {quota} bytes in all. Delete some, then try again.",
+            f"Your files may take {quota:,} bytes in all. Delete some, then try again.",
             retry_after=3600,
         )
     return load

@@ -125,7 +125,7 @@ def test_what_is_too_large_of_another_type_or_over_the_quota_is_not_taken_and_sa
     )
     expect(sending(visit, "large.bin").locator(".said")).to_have_text(
         re.compile(
-            r"Your files may take \d+ bytes in all\. Delete some, then try again\. Trying again in 60 min\."
+            r"Your files may take [\d,]+ bytes in all\. Delete some, then try again\. Trying again in 60 min\."
         )
     )
     expect(sending(visit, "huge.bin").get_by_role("button")).to_have_text(["Dismiss"])
