@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.test import Client
 
 from tests.api.tus_client import DATA, create, head, patch, sha256
 from uploads.intake import tus_writing
-from uploads.jobs import lifecycle, transfers
+from uploads.jobs import clock, lifecycle, together, transfers
 from uploads.models import Message, State, Transfer, UploadJob
 from uploads.storage import append, disk, fence
 from uploads.storage.fence import Superseded
@@ -124,6 +125,58 @@ def test_the_bytes_of_a_cancelled_upload_are_gone_though_its_last_request_was_un
     monkeypatch.setattr(append.Appender, "keep", cancelled_meanwhile)
     assert patch(program, path, 0, DATA).status_code == 410
     assert not disk.file_path(job.pk).exists() and not disk.spool_path(job.pk).exists()
+
+
+class TestTheFirstRequestWithBytes:
+    def test_it_commits_once(self, program: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = create(program)["Location"]
+        commits: list[bool] = []
+        commit = together.commit
+        monkeypatch.setattr(
+            together, "commit", lambda act, **more: (commits.append(True), commit(act, **more))[1]
+        )
+        assert patch(program, path, 0, DATA).status_code == 204
+        assert len(commits) == 1
+
+    def test_one_that_saw_it_empty_before_another_finished_it_replaces_nothing(
+        self, program: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = create(program)["Location"]
+        job = UploadJob.objects.get()
+        find = transfers.find
+
+        def slow_look(*args: Any, **more: Any) -> transfers.Upload:
+            found = find(*args, **more)
+            monkeypatch.setattr(transfers, "find", find)
+            assert patch(program, path, 0, DATA).status_code == 204
+            return found
+
+        monkeypatch.setattr(transfers, "find", slow_look)
+        assert patch(program, path, 0, b"?" * len(DATA)).status_code == 409
+        assert disk.file_path(job.pk).read_bytes() == DATA
+        assert not disk.spool_path(job.pk).exists() and not fence.fence_path(job.pk).exists()
+        assert Message.objects.filter(job=job.pk).count() == 1
+
+    def test_one_whose_upload_was_cancelled_meanwhile_leaves_nothing(
+        self, program: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = create(program)["Location"]
+        job = UploadJob.objects.get()
+        first = append.Appender.first
+
+        def cancelled_before(*args: Any, **more: Any) -> append.Appender | None:
+            lifecycle.cancel(job.pk)
+            return first(*args, **more)
+
+        monkeypatch.setattr(append.Appender, "first", cancelled_before)
+        assert patch(program, path, 0, DATA).status_code in (409, 410)
+        assert not disk.spool_path(job.pk).exists() and not fence.fence_path(job.pk).exists()
+
+    def test_near_its_expiry_it_gets_time_first(self, program: Client) -> None:
+        path = create(program)["Location"]
+        Transfer.objects.update(expires_at=clock.now() + timedelta(seconds=60))
+        assert patch(program, path, 0, DATA[:50]).status_code == 204
+        assert Transfer.objects.get().generation == 1
 
 
 class TestBytesAreCommittedWhileTheNextAreRead:

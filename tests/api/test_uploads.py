@@ -21,7 +21,8 @@ def test_a_raw_body_is_a_job_that_can_be_followed_and_fetched(program: Client) -
     response = program.put("/api/uploads/a.txt", b"hello", content_type="text/plain")
     assert response.status_code == 202
     assert (response.json()["filename"], response.json()["size"]) == ("a.txt", 5)
-    assert program.get(response["Location"]).json() == response.json()
+    followed = program.get(response["Location"]).json()
+    assert followed == response.json() | {"position": 1}, "its place in line is known once somebody asks"
     assert body(program.get(response["Location"] + "/file")) == b"hello"
 
 

@@ -124,6 +124,83 @@ def test_writers_that_take_over_from_each_other_all_the_time_mix_nothing(job_id:
     assert stored(job_id) == bytes([max(got_in)]) * 200_000
 
 
+class TestBeingFirst:
+    """The first writer of an upload needs no row to say so."""
+
+    @pytest.fixture
+    def one(self) -> UUID:
+        return uuid4()
+
+    def test_of_many_at_once_one_is(self, one: UUID) -> None:
+        begin = threading.Barrier(8)
+        made: list[Appender | None] = []
+
+        def try_it() -> None:
+            begin.wait()
+            made.append(Appender.first(one))
+
+        threads = [threading.Thread(target=try_it) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (writer,) = filter(None, made)
+        writer.write(b"abc")
+        writer.close()
+        assert stored(one) == b"abc"
+
+    def test_whoever_takes_over_fences_it_off(self, one: UUID) -> None:
+        first = Appender.first(one)
+        assert first is not None
+        first.write(b"abc")
+        second = opened(one, 1)
+        with pytest.raises(Superseded):
+            first.write(b"late")
+        first.close()
+        second.close()
+        assert Appender.first(one) is None
+
+    def test_what_an_earlier_life_left_in_the_spool_does_not_count(self, one: UUID) -> None:
+        append.create(one)
+        disk.spool_path(one).write_bytes(b"old and long")
+        first = Appender.first(one)
+        assert first is not None
+        first.write(b"new")
+        first.close()
+        assert stored(one) == b"new"
+
+    def test_withdrawn_it_leaves_nothing(self, one: UUID) -> None:
+        first = Appender.first(one)
+        assert first is not None
+        first.withdraw()
+        assert not disk.spool_path(one).exists() and not fence.fence_path(one).exists()
+
+    def test_a_fence_that_is_used_again_lets_nobody_of_its_last_upload_write(self, one: UUID) -> None:
+        late = Appender.first(one)
+        assert late is not None
+        inode = fence.fence_path(one).stat().st_ino
+        fence.remove(one)
+        other = uuid4()
+        first = Appender.first(other)
+        assert first is not None and fence.fence_path(other).stat().st_ino == inode
+        with pytest.raises(Superseded):
+            late.write(b"late")
+        late.close()
+        fence.shut(one)
+        first.write(b"abc")
+        first.close()
+        assert stored(other) == b"abc"
+
+    def test_one_that_the_sweep_took_away_is_made_anew(self, one: UUID) -> None:
+        fence.Fence.open(one, create=True).close()
+        fence.remove(one)
+        for spare in fence.spares_directory().iterdir():
+            spare.unlink()
+        first = Appender.first(one)
+        assert first is not None
+        first.close()
+
+
 class TestArrived:
     def test_what_the_present_writer_has_written_counts(self, job_id: UUID, first: Appender) -> None:
         first.write(b"abc")

@@ -157,7 +157,7 @@ class Writing:
         """Commit what is written, in another thread; first see that the commit before has gone well."""
         self._settle()
         self._asked = self.position
-        self._pending = _commits.submit(self._commit_now)
+        self._pending = _commits.submit(self._commit_now, self.position)
 
     def _settle(self) -> None:
         """Wait for the commit under way. Raises what it raised."""
@@ -167,11 +167,11 @@ class Writing:
 
     def _commit(self) -> None:
         self._settle()
-        self._commit_now()
+        self._commit_now(self.position)
 
-    def _commit_now(self) -> None:
-        """Bytes first, then the row: it never runs ahead of them."""
-        position = self._file.sync()
+    def _commit_now(self, position: int) -> None:
+        """Bytes first, then the row, up to `position`: it never runs ahead of them."""
+        self._file.sync()
         if position == self.committed:
             return
         try:

@@ -77,7 +77,7 @@ def old_transfers(*, dry_run: bool = False) -> list[Finding]:
 
 
 def stray_fences(*, dry_run: bool = False) -> list[Finding]:
-    """Remove fences of uploads that are over, and parts whose whole has gone."""
+    """Remove fences of uploads that are over or of processes that have ended, and parts whose whole has gone."""
     now = time.time()
     found = []
     for job_id in _without(inventory.fences(now), UploadJob.objects.receiving()):
@@ -85,6 +85,13 @@ def stray_fences(*, dry_run: bool = False) -> list[Finding]:
             with storage_errors():
                 fence.remove(job_id)
         found.append(Finding("a fence without an upload", "removed", job_id))
+    spares = [one.path for one in inventory.spares(now) if one.age > STRAY_AGE][:BATCH]
+    if spares and not dry_run:
+        with storage_errors():
+            for path in spares:
+                path.unlink(missing_ok=True)  # whose process still wants it makes another one
+    if spares:
+        found.append(Finding(f"{len(spares)} fences were kept and not used", "removed"))
     for job_id in _without(inventory.parts(now), UploadJob.objects.all()):
         if not dry_run:
             parts.drop(job_id)

@@ -99,6 +99,9 @@ class Fence:
                 fence.write(0, tentative=tentative)
             try:
                 os.link(spare, fence_path(job_id))  # which a rename would replace
+            except FileNotFoundError:
+                fence.close()
+                continue
             except FileExistsError:
                 fence.close()
                 _spares.append(spare)

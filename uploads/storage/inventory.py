@@ -56,6 +56,11 @@ def fences(now: float) -> Iterator[Found]:
     yield from _jobs_in(fence.fences_directory(), now)
 
 
+def spares(now: float) -> Iterator[Found]:
+    """Fences that are kept for uploads to come; their ids are nobody's."""
+    yield from _jobs_in(fence.spares_directory(), now)
+
+
 def parts(now: float) -> Iterator[Found]:
     """Directories with the parts of one job each."""
     yield from _jobs_in(parts_of.parts_directory(), now)
