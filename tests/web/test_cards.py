@@ -80,6 +80,11 @@ def test_of_a_strangers_kind_the_simple_values_are_listed() -> None:
     assert made.facts == [("Frame rate", "25"), ("Has sound", "yes"), ("Codec", "vp9")]
 
 
+def test_a_file_that_nobody_knows_is_not_told_by_a_type_that_says_so() -> None:
+    assert card("default", {"content_type": "font/woff2"}).gist == "font/woff2"
+    assert card("default", {"content_type": "application/octet-stream"}).gist == ""
+
+
 def test_a_name_that_contradicts_its_content_is_the_first_remark() -> None:
     made = card("text", {"lines": 3, "notes": ["More."]}, contradiction="Named like a PNG, but it is HTML.")
     assert told(made) == ["Named like a PNG, but it is HTML.", "More."]

@@ -255,7 +255,8 @@ def _other(result: dict[str, Any]) -> Card:
 def _gist(result: dict[str, Any]) -> str:
     if isinstance(lines := result.get("lines"), int):
         return ngettext("%(count)s line", "%(count)s lines", lines) % {"count": plain.count(lines)}
-    return plain.text(result.get("description") or result.get("type") or result.get("content_type"), 120)
+    told = plain.text(result.get("description") or result.get("type") or result.get("content_type"), 120)
+    return "" if told == "application/octet-stream" else told  # that is to say: nobody knows
 
 
 KINDS: dict[str, Callable[[dict[str, Any]], Card]] = {
