@@ -19,12 +19,12 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-# People are made with a session each, since forty good password hashes would take half a minute.
+# People are made with a session each, since sixty good password hashes would take half a minute.
 MAKE_PEOPLE = """
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
-for number in range(40):
+for number in range(60):
     user = User.objects.create_user(f"person{number}")
     session = SessionStore()
     session[SESSION_KEY] = str(user.pk)
