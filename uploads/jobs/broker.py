@@ -37,6 +37,7 @@ AWAY_SECONDS = 0.5  # between two tries while the database is away
 # A pusher fetches ahead what its workers finish in so many seconds, and one message for each at least: slow
 # jobs are started in the order of their priority, and quick ones never wait for a pusher.
 AHEAD_SECONDS = 0.05
+TOGETHER = 20
 
 # What every task of django-q2 has; a worker dies of one without.
 _FIELDS = {"id", "name", "func", "args", "kwargs", "started"}
@@ -45,7 +46,7 @@ _FIELDS = {"id", "name", "func", "args", "kwargs", "started"}
 class Pace:
     """How fast workers are, and so how far ahead of them to fetch: from one each up to `limit`.
 
-    Nothing is fetched while half of that is still there: many messages at once cost hardly more than one.
+    Nothing is fetched for less than half of that, or TOGETHER: many messages at once cost hardly more than one.
     """
 
     def __init__(self, workers: int, limit: int) -> None:
@@ -54,7 +55,7 @@ class Pace:
         self._done = 0
         self._since = time.monotonic()
         self._rate = 0.0  # messages a second
-        self._wanted = workers
+        self._wanted, self._step = workers, 1
 
     def room(self, ahead: int) -> int:
         """How many more to hand over while `ahead` are in the workers' queue."""
@@ -64,11 +65,13 @@ class Pace:
             self._rate = (self._rate + (done - self._done) / passed) / 2
             self._since, self._done = now, done
         self._wanted = min(self.limit, max(self.workers, int(self._rate * AHEAD_SECONDS * 2)))
-        return self._wanted - ahead if ahead <= self._wanted // 2 else 0
+        self._step = max(1, min(TOGETHER, self._wanted // 2))
+        room = self._wanted - ahead
+        return room if room >= self._step else 0
 
     def pause(self) -> float:
         """Seconds until it makes sense to ask again."""
-        return min(0.02, max(0.001, self._wanted / self._rate / 4)) if self._rate else 0.02
+        return min(0.02, max(0.001, self._step / self._rate / 2)) if self._rate else 0.02
 
 
 class QuickBroker(Broker):
