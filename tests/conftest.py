@@ -19,6 +19,7 @@ from uploads.models import ApiToken
 def _nothing_remembered() -> None:
     """What a web worker remembers for a second must not reach the next test."""
     capacity._plenty.clear()
+    capacity._uncounted.clear()
     limits._reserved.until = 0
     line.forget()
 

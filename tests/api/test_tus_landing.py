@@ -57,7 +57,7 @@ class TestASmallUploadInOneRequest:
         def broken(*_args: Any, **_more: Any) -> None:
             raise OSError("no")
 
-        monkeypatch.setattr(transfers, "insert", broken)
+        monkeypatch.setattr(transfers.Insertion, "write", broken)
         assert create(program, data=DATA).status_code == 500
         assert not UploadJob.objects.exists() and not Message.objects.exists()
         assert not list(disk.files_directory().glob("*/*"))

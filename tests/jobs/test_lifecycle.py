@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tests.factories import make_job
 from uploads.codes import FAILURE_CODES, Refused
-from uploads.jobs import lifecycle
+from uploads.jobs import capacity, lifecycle
 from uploads.jobs.identity import this_worker
 from uploads.jobs.lifecycle import Landed
 from uploads.jobs.report import FailureReport
@@ -56,14 +56,30 @@ class TestAccept:
     def test_all_files_of_a_request_come_in_their_order_or_none(
         self, owner: User, settings: pytest.FixtureRequest
     ) -> None:
+        settings.UPLOADS_MAX_QUEUED = 3  # type: ignore[attr-defined]
         jobs = lifecycle.accept(owner.pk, [landed("b.txt"), landed("a.txt")])
         assert [job.filename for job in jobs] == ["b.txt", "a.txt"]
 
-        settings.UPLOADS_MAX_QUEUED = 3  # type: ignore[attr-defined]
         with pytest.raises(Refused) as refused:
             lifecycle.accept(owner.pk, [landed(), landed()])
         assert (refused.value.code, refused.value.retry_after) == ("queue_full", 60)
         assert UploadJob.objects.count() == Message.objects.count() == 2
+
+    def test_far_from_a_limit_a_count_holds_for_a_few_files_and_near_it_for_none(
+        self, owner: User, settings: pytest.FixtureRequest
+    ) -> None:
+        settings.UPLOADS_MAX_QUEUED = 600  # type: ignore[attr-defined]
+        counted = capacity._load
+        with pytest.MonkeyPatch.context() as patched:
+            counts: list[int] = []
+            patched.setattr(capacity, "_load", lambda one: (counts.append(one), counted(one))[1])
+            for number in range(110):
+                lifecycle.accept(owner.pk, [landed(f"{number}.txt")])
+            assert len(counts) < 110
+            before = len(counts)
+            for _number in range(3):  # nearer than what could race us
+                lifecycle.accept(owner.pk, [landed()])
+        assert len(counts) == before + 3
 
     def test_an_opened_upload_keeps_its_id_and_takes_its_true_size(self, owner: User) -> None:
         job_id = lifecycle.open_upload(owner.pk, "big.bin", "", 100)

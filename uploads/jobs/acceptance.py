@@ -12,7 +12,7 @@ from django.db import connection
 from uploads.codes import Refused
 from uploads.jobs import capacity, clock, together
 from uploads.jobs.dialect import dialect, key
-from uploads.jobs.insertion import insert
+from uploads.jobs.insertion import Insertion
 from uploads.models import State, UploadJob
 from uploads.processing.guess import guess_kind
 from uploads.telemetry.logs import get_logger
@@ -57,31 +57,30 @@ def accept(
     Raises Refused where there is no room, or one of them was cancelled meanwhile; then none is queued.
     """
 
-    def write() -> list[UploadJob]:
-        jobs = _write(owner_id, files)
+    fresh = [file for file in files if not file.opened]
+    size, now = sum(file.size for file in fresh), clock.now()
+    rows = {file.job_id: _row(owner_id, file, now) for file in fresh}
+    insertions = [Insertion(row) for row in rows.values()]
+
+    def write() -> None:
+        if fresh:
+            capacity.check(owner_id, len(fresh), size)
+        for file in files:
+            if file.opened:
+                _move(file)
+        for insertion in insertions:
+            insertion.write()
         if also is not None:
             also()
-        return jobs
 
     # A row that was cancelled is found in mid-way: only then is there anything to undo.
     moves = any(file.opened for file in files)
-    jobs = together.commit(write, moves=moves, wake=[file.job_id for file in files])
+    together.commit(write, moves=moves, wake=[file.job_id for file in files])
     for file in files:
         log.info("job.accepted", job=str(file.job_id), size=file.size, sha256=file.sha256)
-    return jobs
-
-
-def _write(owner_id: int, files: Sequence[Landed]) -> list[UploadJob]:
-    fresh = [file for file in files if not file.opened]
-    if fresh:
-        capacity.check(owner_id, len(fresh), sum(file.size for file in fresh))
-    now = clock.now()
-    return [_queued(file) if file.opened else _written(owner_id, file, now) for file in files]
-
-
-def _queued(file: Landed) -> UploadJob:
-    _move(file)
-    return UploadJob.objects.get(pk=file.job_id).without_story()
+    if moves:
+        rows |= UploadJob.objects.in_bulk([file.job_id for file in files if file.opened])
+    return [rows[file.job_id].without_story() for file in files]
 
 
 def _move(file: Landed) -> None:
@@ -98,11 +97,9 @@ def _move(file: Landed) -> None:
             raise Refused("wrong_state", "The upload was cancelled meanwhile.")
 
 
-def _written(owner_id: int, file: Landed, now: datetime) -> UploadJob:
-    job = UploadJob(
+def _row(owner_id: int, file: Landed, now: datetime) -> UploadJob:
+    return UploadJob(
         id=file.job_id, owner_id=owner_id, filename=file.filename, declared_type=file.declared_type,
         kind=guess_kind(file.filename, file.declared_type), size=file.size, sha256=file.sha256,
         state=State.QUEUED, created_at=now, queued_at=now, run_after=now, woken_at=now,
     )  # fmt: skip
-    insert(job)
-    return job.without_story()

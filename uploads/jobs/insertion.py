@@ -12,21 +12,30 @@ from django.db import connection, models
 from django.db.models.expressions import DatabaseDefault
 
 
-def insert(row: models.Model) -> None:
-    """Insert one row whose key is known or the database's; what is not set gets the database's default.
+class Insertion:
+    """A row to be inserted whose key is known or the database's; what is not set gets the database's default.
 
-    No signal is sent, and a key that the database gives is not read back. Raises DatabaseError.
+    It is prepared when it is made, before the transaction in which it is written: others wait for that.
+    No signal is sent, and a key that the database gives is not read back.
     """
-    names, values = [], []
-    for field in row._meta.concrete_fields:
-        value = field.pre_save(row, add=True)
-        if isinstance(value, DatabaseDefault) or (value is None and field.primary_key):
-            continue
-        names.append(field.column)
-        values.append(field.get_db_prep_save(value, connection=connection))
-    with connection.cursor() as cursor:
-        cursor.execute(_statement(row._meta.db_table, tuple(names), connection.vendor), values)
-    row._state.adding, row._state.db = False, connection.alias
+
+    def __init__(self, row: models.Model) -> None:
+        self._row = row
+        names: list[str] = []
+        self._values: list[Any] = []
+        for field in row._meta.concrete_fields:
+            value = field.pre_save(row, add=True)
+            if isinstance(value, DatabaseDefault) or (value is None and field.primary_key):
+                continue
+            names.append(str(field.column))
+            self._values.append(field.get_db_prep_save(value, connection=connection))
+        self._statement = _statement(row._meta.db_table, tuple(names), connection.vendor)
+
+    def write(self) -> None:
+        """Insert the row. Raises DatabaseError."""
+        with connection.cursor() as cursor:
+            cursor.execute(self._statement, self._values)
+        self._row._state.adding, self._row._state.db = False, connection.alias
 
 
 @lru_cache(maxsize=64)

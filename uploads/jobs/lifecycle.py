@@ -16,10 +16,10 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from uploads.codes import FAILURE_CODES, Refused
-from uploads.jobs import attempts, budgets, capacity, queue
+from uploads.jobs import attempts, budgets, capacity, queue, together
 from uploads.jobs.acceptance import Landed, accept
 from uploads.jobs.identity import Worker
-from uploads.jobs.insertion import insert
+from uploads.jobs.insertion import Insertion
 from uploads.jobs.report import FailureReport
 from uploads.models import Artifact, ErrorRecord, Outcome, State, UploadJob
 from uploads.models.job import PRIORITIES
@@ -40,18 +40,30 @@ log = get_logger(__name__)
 
 
 def open_upload(
-    owner_id: int, filename: str, declared_type: str, size: int, *, job_id: UUID | None = None, note: str = ""
-) -> UUID:
-    """Announce an upload of `size` bytes: a receiving row, which reserves its share. Raises Refused."""
-    with transaction.atomic():
+    owner_id: int, filename: str, declared_type: str, size: int, *, job_id: UUID | None = None, note: str = "",
+    also: Insertion | None = None,
+) -> UUID:  # fmt: skip
+    """Announce an upload of `size` bytes: a receiving row, which reserves its share. Raises Refused.
+
+    `also` is written within the same commit.
+    """
+    job_id = job_id or uuid4()
+    insertion = Insertion(
+        UploadJob(
+            id=job_id, owner_id=owner_id, filename=filename, declared_type=declared_type, size=size, note=note,
+            state=State.RECEIVING,
+        )
+    )  # fmt: skip
+
+    def write() -> None:
         capacity.check(owner_id, 1, size)
-        job = UploadJob(
-            id=job_id or uuid4(), owner_id=owner_id, filename=filename, declared_type=declared_type,
-            size=size, note=note, state=State.RECEIVING,
-        )  # fmt: skip
-        insert(job)
-    log.info("job.opened", job=str(job.pk), size=size)
-    return job.pk
+        insertion.write()
+        if also is not None:
+            also.write()
+
+    together.commit(write, moves=False)
+    log.info("job.opened", job=str(job_id), size=size)
+    return job_id
 
 
 def measure(job_id: UUID, size: int) -> bool:

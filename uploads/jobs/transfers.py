@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -18,7 +18,7 @@ from django.db.models import Q
 from uploads.codes import Refused
 from uploads.jobs import acceptance, capacity, clock, lifecycle, together
 from uploads.jobs.dialect import dialect, key
-from uploads.jobs.insertion import insert
+from uploads.jobs.insertion import Insertion
 from uploads.models import Concat, State, Transfer, UploadJob
 from uploads.storage import append, disk, fence
 from uploads.storage.durable import StorageUnavailable, storage_errors
@@ -89,17 +89,15 @@ def open_transfer(
     """Announce an upload of `length` bytes (None: not yet known). Raises Refused where there is no room."""
     reserved = first_reservation() if length is None else length
 
-    def write() -> Upload:
-        note = PART_NOTE if partial else ""
-        job_id = lifecycle.open_upload(owner_id, filename, declared_type, reserved, note=note)
-        transfer = Transfer(
-            job_id=job_id, owner_id=owner_id, length=length, metadata=metadata,
-            concat=Concat.PARTIAL if partial else Concat.NONE, expires_at=expiry(),
-        )  # fmt: skip
-        insert(transfer)
-        return Upload(transfer, State.RECEIVING, reserved, filename, declared_type)
-
-    return together.commit(write, moves=False)
+    transfer = Transfer(
+        job_id=uuid4(), owner_id=owner_id, length=length, metadata=metadata,
+        concat=Concat.PARTIAL if partial else Concat.NONE, expires_at=expiry(),
+    )  # fmt: skip
+    lifecycle.open_upload(
+        owner_id, filename, declared_type, reserved, job_id=transfer.pk, note=PART_NOTE if partial else "",
+        also=Insertion(transfer),
+    )  # fmt: skip
+    return Upload(transfer, State.RECEIVING, reserved, filename, declared_type)
 
 
 def accept_at_once(landed: lifecycle.Landed, owner_id: int, metadata: str) -> Upload:
@@ -108,7 +106,7 @@ def accept_at_once(landed: lifecycle.Landed, owner_id: int, metadata: str) -> Up
         job_id=landed.job_id, owner_id=owner_id, offset=landed.size, length=landed.size, metadata=metadata,
         expires_at=expiry(),
     )  # fmt: skip
-    lifecycle.accept(owner_id, [landed], also=lambda: insert(transfer))
+    lifecycle.accept(owner_id, [landed], also=Insertion(transfer).write)
     _count(landed.size)
     return Upload(transfer, State.QUEUED, landed.size, landed.filename, landed.declared_type)
 
