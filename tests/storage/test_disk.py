@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from uploads.storage import disk
+from uploads.storage.durable import StorageUnavailable
 
 
 def test_two_may_remove_a_jobs_bytes_at_the_same_time(
@@ -27,3 +32,35 @@ def test_two_may_remove_a_jobs_bytes_at_the_same_time(
     monkeypatch.setattr(shutil, "rmtree", raced)
     disk.remove_job(job_id)
     assert not attempt.parent.exists()
+
+
+class TestAFileOnItsWayIn:
+    @pytest.fixture
+    def incoming(self, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[disk.Incoming]:
+        monkeypatch.setattr(disk, "FLUSH_BYTES", 4)
+        made = disk.Incoming(uuid4())
+        yield made
+        made.discard()
+
+    def test_is_sent_to_the_disk_while_more_comes(
+        self, incoming: disk.Incoming, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        flushed, sync = threading.Event(), os.fdatasync
+        monkeypatch.setattr(os, "fdatasync", lambda handle: (sync(handle), flushed.set()))
+        incoming.write(b"abc")
+        assert not flushed.is_set()
+        incoming.write(b"def")
+        assert flushed.wait(10)
+        incoming.keep()
+        assert disk.file_path(incoming.job_id).read_bytes() == b"abcdef"
+
+    def test_what_went_wrong_meanwhile_is_told_before_anybody_is_told_that_it_is_kept(
+        self, incoming: disk.Incoming, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fails(_handle: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(os, "fdatasync", fails)  # the kernel tells it once: the next sync would succeed
+        incoming.write(b"abcdef")
+        with pytest.raises(StorageUnavailable):
+            incoming.keep()

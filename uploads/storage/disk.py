@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -22,6 +23,9 @@ from uploads.storage.durable import make_directory, storage_errors, sync_directo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+FLUSH_BYTES = 8 << 20
+_flushes = ThreadPoolExecutor(8, "flush")
 
 _ARTIFACT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}\Z")
 
@@ -68,6 +72,8 @@ class Incoming:
     def __init__(self, job_id: UUID) -> None:
         self.job_id = job_id
         self.size = 0
+        self._flushed = 0  # up to where the disk was asked to be
+        self._flush: Future[None] | None = None
         self._hash = hashlib.sha256()
         self._path = spool_path(job_id)
         with storage_errors():
@@ -88,6 +94,21 @@ class Incoming:
                 written = os.write(self._handle, view)
                 self.size += written
                 view = view[written:]
+            if self.size - self._flushed >= FLUSH_BYTES:
+                self._flush_meanwhile()
+
+    def _flush_meanwhile(self) -> None:
+        """Have what is written sent to the disk while more comes, so that the last sync has little left to do."""
+        if self._flush is None or self._flush.done():
+            self._settle()
+            self._flushed = self.size
+            self._flush = _flushes.submit(os.fdatasync, self._handle)
+
+    def _settle(self) -> None:
+        """Wait for the flush under way; what it raised, which no later one would, is raised here. Raises OSError."""
+        if self._flush is not None:
+            flush, self._flush = self._flush, None
+            flush.result()
 
     @property
     def sha256(self) -> str:
@@ -105,6 +126,7 @@ class Incoming:
             try:
                 make_directory(final.parent)
                 self._path.rename(final)
+                self._settle()
                 os.fsync(self._handle)
             finally:
                 self._close()
@@ -119,6 +141,8 @@ class Incoming:
 
     def _close(self) -> None:
         if self._handle >= 0:
+            if self._flush is not None:
+                wait([self._flush])
             handle, self._handle = self._handle, -1
             os.close(handle)
 
