@@ -228,7 +228,7 @@ def finish(upload: Upload, sha256: str = "") -> Upload:
     if upload.transfer.concat == Concat.NONE:
         size = append.keep(upload.id)
         if size is None or size != upload.transfer.length:
-            _lost(upload.id, size)
+            lost(upload.id, size)
     return land(upload, sha256)
 
 
@@ -257,12 +257,9 @@ def _count(size: int) -> None:
     metrics.UPLOAD_BYTES.labels("tus").inc(size)
 
 
-def lost(job_id: UUID) -> None:
-    """Give up an upload whose bytes are not where they should be; always raises Refused(gone)."""
-    _lost(job_id, None)
-
-
-def _lost(job_id: UUID, size: int | None) -> None:
+def lost(job_id: UUID, size: int | None = None) -> None:
+    """Give up an upload whose bytes (`size` of them) are not where they should be, unless its job goes on without
+    this request. Raises Refused(gone) otherwise."""
     state = UploadJob.objects.filter(pk=job_id).values_list("state", flat=True).first()
     if state == State.RECEIVING:
         log.error("transfer.bytes_lost", job=str(job_id), found=size)
