@@ -20,8 +20,14 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
 run: $(RUNTIME)
 	@exec $(PY) manage.py up --with-parent
 
+# What stays within a process runs on two cores; the journeys have processes of their own, and time them.
 test: $(DEV)
+ifdef ARGS
 	@$(PY) -m pytest -q $(ARGS)
+else
+	@$(PY) -m pytest -q -n 2 --dist worksteal --ignore=tests/journeys
+	@$(PY) -m pytest -q tests/journeys
+endif
 
 check: lint types house templates migrations translations deploy
 

@@ -8,6 +8,7 @@ import tempfile
 _data = tempfile.mkdtemp(prefix="wharfinger-test-")
 atexit.register(shutil.rmtree, _data, ignore_errors=True)
 os.environ["DATA_DIR"] = _data
+os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # another test process's, whose child this one is
 os.environ.setdefault("SECRET_KEY", "for-tests-only-" + "x" * 50)
 os.environ.setdefault("LOG_LEVEL", "WARNING")
 

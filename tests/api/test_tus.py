@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -385,9 +385,9 @@ def left() -> list[str]:
 
 ANYBODY = [
     ("POST", ROOT, {"Upload_Length": "1"}),
-    ("HEAD", f"{ROOT}{uuid4()}", {}),
-    ("PATCH", f"{ROOT}{uuid4()}", {"Upload_Offset": "0"}),
-    ("DELETE", f"{ROOT}{uuid4()}", {}),
+    ("HEAD", f"{ROOT}{UUID(int=7)}", {}),
+    ("PATCH", f"{ROOT}{UUID(int=7)}", {"Upload_Offset": "0"}),
+    ("DELETE", f"{ROOT}{UUID(int=7)}", {}),
 ]
 
 

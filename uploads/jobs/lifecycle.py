@@ -143,7 +143,8 @@ def fail(report: FailureReport, only: Q | None = None) -> bool:
                 state=State.FAILED, note="", lease_until=None, finished_at=Now(), **learned
             )
         else:
-            due = Now() + timedelta(seconds=delay)
+            # Of one sum and one time of the same millisecond, SQLite finds the sum later: it has more digits.
+            due = Now() + timedelta(seconds=delay) if delay else Now()
             moved = running.update(
                 state=State.QUEUED, progress=0, note="", lease_until=None,
                 queued_at=Now(), run_after=due, woken_at=Now(), **learned,

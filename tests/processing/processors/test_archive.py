@@ -63,6 +63,7 @@ def test_a_tar_is_listed_in_every_compression(tmp_path: Path, compression: str) 
     ("format", "data"),
     [("gzip", gzip.compress(b"Ahoy" * 99)), ("bzip2", bz2.compress(b"Ahoy" * 99)),
      ("xz", lzma.compress(b"Ahoy" * 99))],
+    ids=["gzip", "bzip2", "xz"],
 )  # fmt: skip
 def test_a_single_compressed_file_is_named_after_the_upload(tmp_path: Path, format: str, data: bytes) -> None:
     _, result = work_on(tmp_path, data, "notes.txt.gz")
