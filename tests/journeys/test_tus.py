@@ -191,11 +191,12 @@ class TestBadManners:
         wait_for(lambda: extra.patch(0, b"abc").status_code == 204, 20, "a free place")
         assert [one.offset() for one in uploads] == [200_000] * 3
 
-    def test_many_that_drip_are_cut_and_others_are_served(
+    def test_300_that_drip_are_cut_or_turned_away_and_others_are_served(
         self, own_wharf: Callable[..., Wharf], closing: contextlib.ExitStack
     ) -> None:
+        """More than there are threads: three quarters of these may read bodies, the rest answer."""
         wharf = own_wharf(UPLOADS_IDLE_TIMEOUT="2", UPLOADS_MIN_RATE="1024")
-        uploads = [Tus(wharf, 300) for _ in range(40)]
+        uploads = [Tus(wharf, 300) for _ in range(300)]
         lines = [closing.enter_context(one.begin_patch(0, 300, b"x")) for one in uploads]
         gone: set[int] = set()
         deadline = time.monotonic() + 60
@@ -210,7 +211,8 @@ class TestBadManners:
             assert time.monotonic() - began < 2
             time.sleep(0.5)  # the rate of the drip
         assert len(gone) == len(lines)
-        assert all(0 < one.offset() < 60 for one in uploads)
+        came = [one.offset() for one in uploads]
+        assert max(came) < 60 and sum(offset > 0 for offset in came) >= 64
 
     @pytest.mark.parametrize("size", [0, 100_000])
     def test_a_chunked_body_that_goes_on_past_the_end_is_refused(self, wharf: Wharf, size: int) -> None:
