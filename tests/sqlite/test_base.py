@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,11 +31,17 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[s
         "OPTIONS": conf["OPTIONS"] | {"timeout": 0.1},
     }  # fmt: skip
     drain()
+    while _raws:
+        _raws.pop().close()
+
+
+_raws: list[sqlite3.Connection] = []
 
 
 def opened(database: dict[str, Any]) -> DatabaseWrapper:
     wrapper = DatabaseWrapper(database)
     wrapper.ensure_connection()
+    _raws.append(wrapper.connection)
     return wrapper
 
 
