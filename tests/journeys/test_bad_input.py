@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import sqlite3
@@ -133,7 +134,7 @@ def test_no_worker_was_stopped_by_any_of_it(natural: tuple[Wharf, dict[str, str]
     wharf, jobs = natural
     for job in jobs.values():
         wharf.finished(job, 120)
-    with sqlite3.connect(wharf.data_dir / "wharfinger.sqlite3") as database:
+    with contextlib.closing(sqlite3.connect(wharf.data_dir / "wharfinger.sqlite3")) as database:
         workers = database.execute("SELECT DISTINCT pid FROM uploads_attempt").fetchall()
         codes = {row[0] for row in database.execute("SELECT DISTINCT code FROM uploads_errorrecord")}
         attempts = database.execute("SELECT count(*) FROM uploads_attempt WHERE outcome = ''").fetchone()[0]
@@ -194,7 +195,7 @@ def test_the_workers_outlive_hostile_processors(hostile: tuple[Wharf, dict[str, 
     for job in jobs.values():
         wharf.finished(job, 120)
     assert wharf.finished(wharf.put("after.txt", b"nothing")["id"])["state"] == OK
-    with sqlite3.connect(wharf.data_dir / "wharfinger.sqlite3") as database:
+    with contextlib.closing(sqlite3.connect(wharf.data_dir / "wharfinger.sqlite3")) as database:
         codes = {row[0] for row in database.execute("SELECT DISTINCT code FROM uploads_errorrecord")}
     assert "worker_lost" not in codes
 

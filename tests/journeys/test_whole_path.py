@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -126,7 +127,7 @@ def test_make_run_s_command_stops_at_once_while_an_upload_stalls_and_loses_nothi
         assert len(children) > 5
         assert wharf.stop() == 0
     assert not [child for child in children if alive(child)]
-    with sqlite3.connect(wharf.data_dir / "wharfinger.sqlite3") as database:
+    with contextlib.closing(sqlite3.connect(wharf.data_dir / "wharfinger.sqlite3")) as database:
         rows = database.execute("SELECT replace(id, '-', ''), state FROM uploads_uploadjob").fetchall()
     assert [row[0] for row in rows] == [job["id"].replace("-", "")]
     assert rows[0][1] in ("queued", "succeeded")
