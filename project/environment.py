@@ -126,8 +126,8 @@ def database(name: str, default: Path) -> dict[str, Any]:
             raise ImproperlyConfigured(
                 f"{name} must name a file: web and cluster are processes of their own."
             )
-        # FULL: what a web process answered 202 for survives a power cut; the cluster relaxes it for itself.
         conf["ENGINE"] = "uploads.sqlite"
+        # FULL: what a web process answered 202 for survives a power cut; the cluster relaxes it for itself.
         options |= {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,

@@ -19,7 +19,7 @@ from uploads.models import ApiToken
 def _nothing_remembered() -> None:
     """What a web worker remembers for a second must not reach the next test."""
     capacity._plenty.clear()
-    capacity._uncounted.clear()
+    capacity._uncounted = (0, 0.0, 0)
     limits._reserved.until = 0
     line.forget()
 

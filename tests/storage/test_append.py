@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import threading
@@ -159,6 +160,25 @@ class TestBeingFirst:
         first.close()
         second.close()
         assert Appender.first(one) is None
+
+    def test_whoever_takes_over_before_it_has_said_so_keeps_what_was_written(
+        self, one: UUID, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between the making of a fence and its first number."""
+        locked, seconds = fence.Fence.locked, []
+
+        def overtaken(mine: fence.Fence) -> contextlib.AbstractContextManager[fence.FenceState]:
+            monkeypatch.setattr(fence.Fence, "locked", locked)
+            seconds.append(opened(one, 1))
+            seconds[0].write(b"abc")
+            return locked(mine)
+
+        fence._spares.clear()
+        monkeypatch.setattr(fence.Fence, "locked", overtaken)
+        assert Appender.first(one) is None
+        seconds[0].write(b"def")
+        seconds[0].close()
+        assert stored(one) == b"abcdef"
 
     def test_what_an_earlier_life_left_in_the_spool_does_not_count(self, one: UUID) -> None:
         append.create(one)

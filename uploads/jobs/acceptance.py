@@ -56,7 +56,6 @@ def accept(
 
     Raises Refused where there is no room, or one of them was cancelled meanwhile; then none is queued.
     """
-
     fresh = [file for file in files if not file.opened]
     size, now = sum(file.size for file in fresh), clock.now()
     rows = {file.job_id: _row(owner_id, file, now) for file in fresh}

@@ -21,11 +21,11 @@ _LOCK = 0x57484152  # "WHAR", our advisory lock
 _MARGIN = 512  # more than can race each other
 _PLENTY_SECONDS = 0.5
 # So far from every limit, not each commit has to count: a backlog of ten thousand costs a millisecond, under the
-# lock. What 32 web workers may add meanwhile is less than the margin.
+# lock. What 32 web workers may add meanwhile is no more than the margin.
 _UNCOUNTED_SECONDS = 0.05
 _UNCOUNTED_FILES = 16
 _plenty: dict[int, float] = {}
-_uncounted: dict[int, tuple[float, int]] = {}  # by owner: until when, and how many more files
+_uncounted = (0, 0.0, 0)  # one owner, until when, and how many more files: the queue's limit is everybody's
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,11 @@ def check(owner_id: int, files: int, size: int) -> None:
     The answer holds until its end: SQLite's transactions are IMMEDIATE, and on PostgreSQL those near a
     limit wait for each other. Far from it, an answer holds for a few files and a moment more.
     """
+    global _uncounted
     now = time.monotonic()
-    until, left = _uncounted.get(owner_id, (0.0, 0))
-    if now < until and files <= left and not settings.UPLOADS_USER_QUOTA:
-        _uncounted[owner_id] = until, left - files
+    owner, until, left = _uncounted
+    if owner == owner_id and now < until and files <= left and not settings.UPLOADS_USER_QUOTA:
+        _uncounted = owner_id, until, left - files
         return
     load = _load(owner_id)
     if load.near and connection.vendor == "postgresql":
@@ -78,12 +79,7 @@ def check(owner_id: int, files: int, size: int) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         load = _load(owner_id)
     _decide(owner_id, files, size, load)
-    if len(_uncounted) > 10_000:
-        _uncounted.clear()
-    if load.near:
-        _uncounted.pop(owner_id, None)
-    else:
-        _uncounted[owner_id] = now + _UNCOUNTED_SECONDS, _UNCOUNTED_FILES
+    _uncounted = owner_id, now + _UNCOUNTED_SECONDS, 0 if load.near else _UNCOUNTED_FILES
 
 
 def enlarge(job_id: UUID, owner_id: int, size: int) -> None:

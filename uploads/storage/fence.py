@@ -113,9 +113,12 @@ class Fence:
             fence = cls(job_id, os.open(fence_path(job_id), flags, 0o600))
         except FileExistsError:
             return None
-        with fence.locked():
-            fence.write(0, tentative=tentative)
-        return fence
+        with fence.locked() as state:
+            if state.generation < 0:
+                fence.write(0, tentative=tentative)
+                return fence
+        fence.close()
+        return None  # somebody has taken over before we could say that it is ours
 
     def close(self) -> None:
         if self._handle >= 0:
