@@ -102,15 +102,13 @@ class Appender:
                 self.position += written
                 view = view[written:]
 
-    def sync(self) -> int:
-        """Make what was written durable; the position up to which it is."""
-        position = self.position
+    def sync(self) -> None:
+        """Make what was written durable."""
         with storage_errors():
             os.fsync(self._handle)
             if not self._named:
                 sync_directory(spool_directory())
                 self._named = True
-        return position
 
     def forget(self, position: int) -> None:
         """Cut off what was written after `position`."""
