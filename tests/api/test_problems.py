@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,6 +14,7 @@ from django.test import Client
 
 from tests.api.conftest import by_token, problem_of
 from tests.factories import make_error
+from tests.paths import ROOT
 from uploads.api import describe, problems
 from uploads.api.api import api
 from uploads.codes import REFUSALS, Refused
@@ -166,7 +166,7 @@ def test_refusals_are_counted_by_reason() -> None:
 
 
 def test_the_documentation_lists_each_code_with_its_status() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    text = (ROOT / "docs" / "api.md").read_text()
     rows = re.findall(r"^\| (\d{3}) \| (.*) \|$", text, re.MULTILINE)
     listed = {(code, int(status)) for status, codes in rows for code in re.findall(r"`([a-z_]+)`", codes)}
     assert listed == {(row.code, row.status) for row in problems.TABLE.values()}

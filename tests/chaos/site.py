@@ -19,10 +19,10 @@ from typing import Any
 import httpx
 
 from tests.chaos.servers import Postgres, Redis, free_port
+from tests.paths import ROOT
 from uploads.jobs import processes
 from uploads.processing import kernel
 
-ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 60.0
 RESTART_SECONDS = 1.0
 _OURS = {"DJANGO_SETTINGS_MODULE", "PROMETHEUS_MULTIPROC_DIR", "DATABASE_URL", "REDIS_URL", "SECRET_KEY"}

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -29,7 +28,6 @@ from uploads.models import Message, Pause
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
 
-ROOT = Path(__file__).resolve().parents[2]
 POSTGRESQL = "postgres://postgres@127.0.0.1:5432"
 
 

@@ -13,11 +13,10 @@ import pytest
 from django.db import connection
 
 from tests.factories import make_job
+from tests.paths import ROOT
 from uploads.jobs import queue, wakeup
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class TestBells:

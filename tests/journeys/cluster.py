@@ -18,11 +18,11 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 
+from tests.paths import ROOT
 from uploads.jobs import lifecycle, processes
 from uploads.models import Node, UploadJob
 from uploads.storage.disk import Incoming
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENT = "tests.journeys.patient"
 GONE_WITHIN = 2.0
 

@@ -17,7 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
 READY_SECONDS = 60.0
 PASSWORD = "correct-horse-battery"
 

@@ -22,6 +22,7 @@ import pytest
 from PIL import Image
 
 from tests.journeys.conftest import Wharf, alive, descendants, wait_for
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.journey
 
@@ -169,7 +170,7 @@ def test_the_demo_ends_as_it_says(tmp_path: Path) -> None:
     env = {k: v for k, v in os.environ.items() if k not in outer} | {"DATA_DIR": str(tmp_path)}
     done = subprocess.run(
         ["make", "demo", f"PY={sys.executable}"],
-        env=env, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=240,
+        env=env, capture_output=True, text=True, cwd=ROOT, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "bomb.zip" in done.stdout and "Every file ended as it should." in done.stdout

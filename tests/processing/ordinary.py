@@ -9,17 +9,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.paths import ROOT
 from tests.processing.conftest import Bench, all_gone, hostile_config
 from uploads.processing import census, kernel, newroot
 from uploads.processing.sandbox import Done, Failed, Sandbox
 
 NOBODY = 65534
-REPOSITORY = Path(__file__).parents[2]
 
 
 def open_the_way() -> None:
     """Make Python and our code reachable to every user, though they may lie below a closed home."""
-    places = [sys.base_prefix, sys.prefix, str(REPOSITORY)]
+    places = [sys.base_prefix, sys.prefix, str(ROOT)]
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
     mounts = {place: kernel.detached_mount(place) for place in places if not newroot.open_to_all(place)}

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.paths import ROOT
 from uploads.processing import registry
 from uploads.processing.base import Context, Limits, ProcessingError
 from uploads.processing.detect import detect
@@ -208,7 +209,7 @@ def test_sensible_limits_and_modules_pass_the_check() -> None:
 @pytest.fixture
 def harbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The first Python block of docs/processors.md, installed as the module it says it is."""
-    page = (Path(__file__).parents[2] / "docs" / "processors.md").read_text()
+    page = (ROOT / "docs" / "processors.md").read_text()
     code = page.split("```python\n", 1)[1].split("```", 1)[0]
     assert len(code.splitlines()) < 40
     (tmp_path / "harbour").mkdir()
@@ -258,7 +259,7 @@ def test_the_processor_of_the_docs_names_a_damaged_file(harbour: str, tmp_path: 
 
 
 def test_the_limits_of_the_docs_are_limits() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "processors.md").read_text()
+    page = (ROOT / "docs" / "processors.md").read_text()
     overrides = json.loads(page.split("```json\n", 1)[1].split("```", 1)[0])
     limits = Registry({}).limits("image", overrides)
     assert (limits.memory_bytes, limits.wall_seconds) == (1 << 30, 60)

@@ -6,18 +6,17 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.paths import ROOT
 from tests.processing.conftest import Bench, hostile_config
 from tests.processing.hostile import LIMITS
 from uploads.processing import jail
 from uploads.processing.base import MIB
 from uploads.processing.sandbox import Sandbox
 
-REPOSITORY = Path(__file__).parents[2]
 EVERY = tuple(jail.FENCES)
 ALONE = {
     "every fence": (),
@@ -57,8 +56,8 @@ def secrets(fenced: Bench) -> list[str]:
         "/proc/1/environ",
         "/etc/shadow",
         "/etc/passwd",
-        str(REPOSITORY / "manage.py"),
-        str(REPOSITORY / "project"),
+        str(ROOT / "manage.py"),
+        str(ROOT / "project"),
     ]
 
 

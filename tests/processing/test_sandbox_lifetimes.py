@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import ROOT
 from tests.processing.conftest import Bench, all_gone
 from uploads.processing import census
 from uploads.processing.sandbox import Done, Failed, Stopped
@@ -37,7 +38,7 @@ def test_a_killed_worker_takes_zygote_and_child_along(
     tmp_path: Path, action: str, without: tuple[str, ...]
 ) -> None:
     command = [sys.executable, "-c", WORKER, str(tmp_path), action, *without]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as worker:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() in {b"in C\n", b"asleep\n"}
         below = census.descendants(worker.pid)
@@ -51,7 +52,7 @@ def test_a_killed_worker_takes_zygote_and_child_along(
 @pytest.mark.parametrize("without", FENCES.values(), ids=FENCES.keys())
 def test_a_killed_worker_takes_even_a_frozen_zygote_along(tmp_path: Path, without: tuple[str, ...]) -> None:
     command = [sys.executable, "-c", WORKER, str(tmp_path), "sleep", *without]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as worker:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == b"asleep\n"
         below = census.descendants(worker.pid)

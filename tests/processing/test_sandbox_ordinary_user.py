@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.paths import ROOT
 from uploads.processing import jail
 
-REPOSITORY = Path(__file__).parents[2]
 FENCES: dict[str, tuple[str, ...]] = {
     "every fence": (),
     "Landlock alone": ("root", "namespaces"),
@@ -26,7 +26,7 @@ def ask(user: str, *without: str) -> dict[str, Any]:
     """What tests/processing/ordinary.py tells of its sandbox."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.processing.ordinary", user, *without],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         check=False,
         text=True,
@@ -94,7 +94,7 @@ def test_an_installation_that_is_closed_to_other_users_works(tmp_path: Path) -> 
     """As under umask 077: root's child is another user, and must still import."""
     clone = tmp_path / "clone"
     for name in ("uploads", "tests"):
-        shutil.copytree(REPOSITORY / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
     for one in clone.rglob("*"):
         one.chmod(0o700 if one.is_dir() else 0o600)
     program = (

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
+from tests.paths import ROOT
 from uploads.web.texts import script_texts
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "uploads" / "static" / "uploads" / "js"
+SCRIPTS = ROOT / "uploads" / "static" / "uploads" / "js"
 
 
 def sources() -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from tests.paths import ROOT
 from uploads.web.lean import LeanFinder, lean
 
 MOST = 40_000
@@ -69,7 +70,7 @@ def test_types_and_indentation_go_and_such_comments_as_cannot_be_anything_else()
 
 
 def test_no_script_of_ours_has_a_text_that_spans_lines() -> None:
-    for path in (Path(__file__).resolve().parents[2] / "uploads/static/uploads/js").glob("*.js"):
+    for path in (ROOT / "uploads/static/uploads/js").glob("*.js"):
         code = lean(path.read_text())
         for line in code.splitlines():
             assert line.count("`") % 2 == 0, (path.name, line)
