@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from uploads.processing import kernel
+from uploads.linux import syscalls
 
 SIZE = "2g"
 _MS_REC, _MS_PRIVATE, _MNT_DETACH = 0x4000, 1 << 18, 2
@@ -18,7 +18,7 @@ def leave_mounts() -> bool:
     """Give this process mounts of its own, which go with it; whether it may. Before it has threads."""
     libc = ctypes.CDLL(None, use_errno=True)
     try:
-        kernel.unshare(kernel.CLONE_NEWNS)
+        syscalls.unshare(syscalls.CLONE_NEWNS)
     except OSError:
         return False
     return bool(libc.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None) == 0)

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.chaos import processor
 from tests.chaos.ledger import INNOCENT, Ledger
 from tests.chaos.site import Cluster, Site, below, name_of
-from uploads.jobs import processes
+from uploads.linux import processes
 
 LOCK_SECONDS = 10.0
 FULL_SECONDS = 6.0

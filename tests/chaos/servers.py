@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from uploads.processing import kernel
+from uploads.linux import syscalls
 
 READY_SECONDS = 30.0
 
@@ -87,7 +87,7 @@ class Server:
         return subprocess.Popen(
             command, cwd=self.folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             user=self._user, group="nogroup" if self._user else None, extra_groups=[] if self._user else None,
-            start_new_session=True, preexec_fn=lambda: kernel.die_with_parent(int(signal.SIGINT)),
+            start_new_session=True, preexec_fn=lambda: syscalls.die_with_parent(int(signal.SIGINT)),
         )  # fmt: skip
 
 

@@ -20,8 +20,7 @@ import httpx
 
 from tests.chaos.servers import Postgres, Redis, free_port
 from tests.paths import ROOT
-from uploads.jobs import processes
-from uploads.processing import kernel
+from uploads.linux import processes, syscalls
 
 READY_SECONDS = 60.0
 RESTART_SECONDS = 1.0
@@ -49,7 +48,7 @@ class Service:
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 self.command, cwd=ROOT, env=self.env, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
-                start_new_session=True, preexec_fn=lambda: kernel.die_with_parent(int(signal.SIGKILL)),
+                start_new_session=True, preexec_fn=lambda: syscalls.die_with_parent(int(signal.SIGKILL)),
             )  # fmt: skip
 
     def tend(self) -> None:

@@ -20,7 +20,7 @@ from tests.chaos import ledger, processor
 from tests.chaos.sender import Sender, text
 from tests.chaos.site import Cluster, Service, Site, below, cluster_of, name_of
 from tests.chaos.table import Table
-from uploads.jobs import processes
+from uploads.linux import processes
 
 T = TypeVar("T")
 STALL_SECONDS = 15.0

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from uploads.jobs import cluster, nodes, processes, supervisor
+from uploads.jobs import cluster, nodes, supervisor
 from uploads.jobs.board import Board
 from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.supervisor import Supervisor
+from uploads.linux import processes
 from uploads.models import Node
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -172,7 +173,7 @@ class TestProcesses:
     def test_the_last_stop_signals_of_a_process_leave_its_exit_status_alone(self) -> None:
         script = (
             "import os, signal, sys\n"
-            "from uploads.jobs.processes import StopSignals\n"
+            "from uploads.linux.processes import StopSignals\n"
             "with StopSignals(last=True): pass\n"
             "os.kill(os.getpid(), signal.SIGTERM)\n"
             "sys.exit(7)\n"
@@ -182,7 +183,7 @@ class TestProcesses:
     def test_forks_of_forks_die_with_the_process_that_bound_them(self) -> None:
         script = (
             "import os, time\n"
-            "from uploads.jobs.processes import bind_forks\n"
+            "from uploads.linux.processes import bind_forks\n"
             "bind_forks()\n"
             "if os.fork() == 0:\n"
             "    pid = os.fork()\n"

@@ -19,7 +19,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from tests.paths import ROOT
-from uploads.jobs import lifecycle, processes
+from uploads.jobs import lifecycle
+from uploads.linux import processes
 from uploads.models import Node, UploadJob
 from uploads.storage.disk import Incoming
 

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from tests.journeys.cluster import GONE_WITHIN, RunningCluster, send
-from uploads.jobs import processes
+from uploads.linux import processes
 from uploads.models import Attempt, ErrorRecord, Node, Outcome, State, UploadJob
 
 pytestmark = [pytest.mark.journey, pytest.mark.django_db(transaction=True)]

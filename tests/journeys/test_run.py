@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.conftest import PASSWORD, ROOT, Wharf, free_port, start_wharf, wait_for
-from uploads.jobs.processes import Entry, alive, living, look_up
+from uploads.linux.processes import Entry, alive, living, look_up
 
 pytestmark = pytest.mark.journey
 

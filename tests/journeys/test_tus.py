@@ -24,7 +24,7 @@ from tusclient.client import TusClient
 
 from tests.journeys.conftest import ROOT, Wharf, free_port, wait_for
 from tests.journeys.tus_wire import CuttingNetwork, Tus, answer_on, chunk
-from uploads.jobs.processes import living
+from uploads.linux.processes import living
 
 pytestmark = pytest.mark.journey
 

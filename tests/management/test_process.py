@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from uploads.jobs.processes import kill_session, session_members
+from uploads.linux.processes import kill_session, session_members
 from uploads.management import process
 from uploads.management.process import Child, StopSignals
 

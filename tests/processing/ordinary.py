@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tests.paths import ROOT
 from tests.processing.conftest import Bench, all_gone, hostile_config
-from uploads.processing import census, kernel, newroot
+from uploads.linux import syscalls
+from uploads.processing import census, newroot
 from uploads.processing.sandbox import Done, Failed, Sandbox
 
 NOBODY = 65534
@@ -20,14 +21,14 @@ NOBODY = 65534
 def open_the_way() -> None:
     """Make Python and our code reachable to every user, though they may lie below a closed home."""
     places = [sys.base_prefix, sys.prefix, str(ROOT)]
-    kernel.unshare(kernel.CLONE_NEWNS)
-    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
-    mounts = {place: kernel.detached_mount(place) for place in places if not newroot.open_to_all(place)}
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
+    mounts = {place: syscalls.detached_mount(place) for place in places if not newroot.open_to_all(place)}
     for closed in {"/".join(place.split("/")[:2]) for place in mounts}:
-        kernel.mount("tmpfs", closed, "tmpfs", data="mode=1777")
+        syscalls.mount("tmpfs", closed, "tmpfs", data="mode=1777")
     for place, fd in mounts.items():
         Path(place).mkdir(parents=True, exist_ok=True)
-        kernel.attach_mount(fd, place)
+        syscalls.attach_mount(fd, place)
 
 
 def give_up_root() -> None:

@@ -21,8 +21,8 @@ from django_q.conf import Conf
 from uploads.jobs import identity
 from uploads.jobs.board import Board
 from uploads.jobs.broker import QuickBroker
-from uploads.jobs.locks import HolderLock
 from uploads.jobs.nodes import NodeIdentity
+from uploads.linux.holder_lock import HolderLock
 
 SENTINEL_LOST = 70  # exit status: the cluster ended though nobody had asked it to
 

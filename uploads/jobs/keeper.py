@@ -13,11 +13,12 @@ from itertools import cycle
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from uploads.jobs import expiry, nodes, processes, queue, stopping, sweep, tidy
+from uploads.jobs import expiry, nodes, queue, stopping, sweep, tidy
 from uploads.jobs.board import Board
 from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.stall import StallWatch
 from uploads.jobs.sweep import Finding
+from uploads.linux import processes
 from uploads.storage import inventory
 from uploads.storage.durable import StorageUnavailable
 from uploads.telemetry.logs import get_logger

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from uploads.jobs import processes
+from uploads.linux import processes
 from uploads.models import Node
 
 BEAT_WITHIN = timedelta(seconds=15)

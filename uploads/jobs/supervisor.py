@@ -17,10 +17,10 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import connections
 
-from uploads.jobs import cluster, keeper, nodes, processes, stopping
+from uploads.jobs import cluster, keeper, nodes, stopping
 from uploads.jobs.board import Board
 from uploads.jobs.nodes import NodeIdentity
-from uploads.processing import kernel
+from uploads.linux import processes, syscalls
 from uploads.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -59,7 +59,7 @@ class Supervisor:
         Raises DatabaseError where the node's row cannot be written at the start.
         """
         with processes.StopSignals(last=True) as signals:
-            kernel.become_subreaper()
+            syscalls.become_subreaper()
             processes.bind_forks()
             cluster.relax_database()
             nodes.register(self.node)

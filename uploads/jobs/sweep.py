@@ -16,8 +16,9 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 from django_q.models import Task
 
-from uploads.jobs import failures, lifecycle, processes, queue
+from uploads.jobs import failures, lifecycle, queue
 from uploads.jobs.report import FailureReport
+from uploads.linux import processes
 from uploads.models import UploadJob
 from uploads.telemetry.logs import get_logger
 

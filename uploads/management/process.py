@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from uploads.jobs.processes import StopSignals, bind_forks, die_with, kill_session
+from uploads.linux.processes import StopSignals, bind_forks, die_with, kill_session
 
 __all__ = ["Child", "StopSignals", "bind_forks", "die_with"]
 

@@ -17,7 +17,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from uploads.processing import kernel, landlock, newroot
+from uploads.linux import syscalls
+from uploads.processing import landlock, newroot
 from uploads.processing.loan import Loan
 
 # One user for each zygote, above what distributions and subuid ranges (up to about 600 million) hand out.
@@ -87,28 +88,28 @@ class Jail:
         if self.root_ns is None:
             path, artifacts, inside = loan.path, loan.artifacts, (Path(loan.path), Path(loan.artifacts))
         if self.namespaces:
-            kernel.unshare(kernel.CLONE_NEWIPC)
+            syscalls.unshare(syscalls.CLONE_NEWIPC)
         if self.root_ns is not None:
-            kernel.setns(self.root_ns, kernel.CLONE_NEWNS)
-            kernel.unshare(kernel.CLONE_NEWNS)
+            syscalls.setns(self.root_ns, syscalls.CLONE_NEWNS)
+            syscalls.unshare(syscalls.CLONE_NEWNS)
             loan.attach(path, artifacts)
         os.chdir("/")
-        kernel.forbid_new_privileges()
+        syscalls.forbid_new_privileges()
         if self.landlock_abi:
             rules = self.rules or landlock.ruleset(self.landlock_abi, (*self.readable, path), artifacts)
-            kernel.landlock_restrict(rules)
+            syscalls.landlock_restrict(rules)
         if self.user_ns is not None:
-            kernel.setns(self.user_ns, kernel.CLONE_NEWUSER)
+            syscalls.setns(self.user_ns, syscalls.CLONE_NEWUSER)
         if self.uid is not None:
             os.setgroups([])
             os.setresgid(self.uid, self.uid, self.uid)
             os.setresuid(self.uid, self.uid, self.uid)
         with contextlib.suppress(OSError):  # refused where a capability was never ours
-            kernel.drop_capabilities()
+            syscalls.drop_capabilities()
         # Without a private root its own /proc/self/fd is the child's way to the file; and a zygote without
         # root's rights may read what a child of its own user has written (/proc/PID/io) only from a dumpable.
-        kernel.set_dumpable(self.root_ns is None or self.uid is None)
-        kernel.die_with_parent(signal.SIGKILL)  # the change of user has cleared it
+        syscalls.set_dumpable(self.root_ns is None or self.uid is None)
+        syscalls.die_with_parent(signal.SIGKILL)  # the change of user has cleared it
         return inside
 
 
@@ -126,7 +127,7 @@ def isolate(without: Collection[str]) -> bool:
         os.closerange(0, 1024)
         _, status = os.waitpid(pid, 0)
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-    kernel.die_with_parent(signal.SIGKILL)
+    syscalls.die_with_parent(signal.SIGKILL)
     _own_proc()
     return True
 
@@ -142,7 +143,7 @@ def build(without: Collection[str], readable: tuple[str, ...], *, isolated: bool
         jail.uid = FIRST_UID + number
         with contextlib.suppress(OSError):
             jail.user_ns = _user_namespace((jail.uid, jail.uid), (jail.uid, jail.uid), last=True)
-    jail.landlock_abi = 0 if "landlock" in without else kernel.landlock_abi()
+    jail.landlock_abi = 0 if "landlock" in without else syscalls.landlock_abi()
     if isolated and "root" not in without:
         idmap = jail.idmap if jail.user_ns is not None else None
         jail.root_ns = _namespace_of(lambda: newroot.build(readable, idmap), "mnt", jail.rule)
@@ -162,28 +163,28 @@ def build(without: Collection[str], readable: tuple[str, ...], *, isolated: bool
 
 
 def _unshare() -> None:
-    flags = kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWNET
+    flags = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0:
-        kernel.unshare(flags)
+        syscalls.unshare(flags)
     else:
-        kernel.unshare(flags | kernel.CLONE_NEWUSER)
+        syscalls.unshare(flags | syscalls.CLONE_NEWUSER)
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
         Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
         Path("/proc/sys/user/max_user_namespaces").write_text("0")
-    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
 
 
 def _own_proc() -> None:
-    kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV)
+    syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV)
 
 
 def _try_namespaces() -> None:
     def inside() -> None:
         _own_proc()
-        kernel.unshare(kernel.CLONE_NEWPID)
-        kernel.setns(os.open("/proc/self/ns/pid", os.O_RDONLY), kernel.CLONE_NEWPID)
+        syscalls.unshare(syscalls.CLONE_NEWPID)
+        syscalls.setns(os.open("/proc/self/ns/pid", os.O_RDONLY), syscalls.CLONE_NEWPID)
 
     _unshare()
     if not _succeeds(inside):
@@ -209,7 +210,7 @@ def _user_namespace(uids: tuple[int, int], gids: tuple[int, int], *, last: bool 
     """
 
     def inside() -> None:
-        kernel.unshare(kernel.CLONE_NEWUSER)
+        syscalls.unshare(syscalls.CLONE_NEWUSER)
         if last:
             Path("/proc/sys/user/max_user_namespaces").write_text("0")
 

@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-from uploads.processing import kernel
+from uploads.linux import syscalls
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _REMOVE_DIR, _REMOVE_FILE, _MAKE_DIR, _MAKE_REG = 1 << 4, 1 << 5, 1 << 7, 1 << 8
@@ -35,7 +35,7 @@ def ruleset(abi: int, readable: Iterable[str], writable: str, null: str = "/dev/
     handled = (1 << _BITS.get(abi, 16)) - 1
     network = _TCP_BIND_AND_CONNECT if abi >= 4 else 0
     scopes = _ABSTRACT_SOCKETS_AND_SIGNALS if abi >= 6 else 0
-    rules = kernel.landlock_ruleset(handled, network, scopes, 24 if abi >= 6 else 16 if abi >= 4 else 8)
+    rules = syscalls.landlock_ruleset(handled, network, scopes, 24 if abi >= 6 else 16 if abi >= 4 else 8)
     try:
         for one in readable:
             _allow(rules, one, _READ & handled)
@@ -55,6 +55,6 @@ def _allow(ruleset: int, path: str, access: int) -> None:
     try:
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
             access &= _OF_A_FILE
-        kernel.landlock_allow(ruleset, access, fd)
+        syscalls.landlock_allow(ruleset, access, fd)
     finally:
         os.close(fd)

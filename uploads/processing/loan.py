@@ -7,11 +7,11 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from uploads.processing import kernel
+from uploads.linux import syscalls
 
-_FILE_FLAGS = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
-_FILE_FLAGS |= kernel.MOUNT_ATTR_NOEXEC
-_DIRECTORY_FLAGS = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
+_FILE_FLAGS = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+_FILE_FLAGS |= syscalls.MOUNT_ATTR_NOEXEC
+_DIRECTORY_FLAGS = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOEXEC
 
 
 class Loan:
@@ -31,9 +31,9 @@ class Loan:
     def by_mount(self, idmap: Callable[[int, int], int] | None) -> None:
         """Make two mounts for `attach`; `idmap` maps an owner (user, group) to the child."""
         for place, flags in ((self.path, _FILE_FLAGS), (self.artifacts, _DIRECTORY_FLAGS)):
-            fd = kernel.detached_mount(place)
+            fd = syscalls.detached_mount(place)
             self._fds.append(fd)
-            kernel.set_mount_attributes(fd, flags)
+            syscalls.set_mount_attributes(fd, flags)
             if self._uid is None:
                 continue
             owner = os.fstat(fd)
@@ -41,7 +41,7 @@ class Loan:
                 if idmap is None:
                     raise OSError("no user namespaces")
                 namespace = idmap(owner.st_uid, owner.st_gid)
-                kernel.set_mount_attributes(fd, kernel.MOUNT_ATTR_IDMAP, user_namespace=namespace)
+                syscalls.set_mount_attributes(fd, syscalls.MOUNT_ATTR_IDMAP, user_namespace=namespace)
             except OSError:
                 self._hand_over(place)
 
@@ -59,7 +59,7 @@ class Loan:
     def attach(self, path: str, artifacts: str) -> None:
         """Show both at these places of the calling process's mount namespace."""
         for fd, target in zip(self._fds, (path, artifacts), strict=True):
-            kernel.attach_mount(fd, target)
+            syscalls.attach_mount(fd, target)
             os.close(fd)
         self._fds.clear()
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from uploads.processing import kernel
+from uploads.linux import syscalls
 
 # Each is mounted below a directory of the root, so that one rule for that directory holds for every job's.
 FILE, OUT, ARTIFACTS = "/in/file", "/out", "/out/here"
@@ -48,14 +48,14 @@ def build(readable: Iterable[str], idmap: Callable[[int, int], int] | None = Non
     `idmap`, for a child of another user, maps an owner (user, group) to it: Python and our code may have been
     installed for nobody but their owner. System places are shown as they are.
     """
-    kernel.unshare(kernel.CLONE_NEWNS)
+    syscalls.unshare(syscalls.CLONE_NEWNS)
     targets = {place: os.path.realpath(place) for place in readable}
     real: dict[str, int] = {}
     for target in sorted(targets.values()):
         if not _below(target, real):
             real[target] = _shown(target, idmap)
     # /proc is there on every machine, and all we need of it is already in hand.
-    kernel.mount("tmpfs", "/proc", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=1m")
+    syscalls.mount("tmpfs", "/proc", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=0755,size=1m")
     os.chdir("/proc")
     for target, fd in real.items():
         inside = Path("." + target)
@@ -64,7 +64,7 @@ def build(readable: Iterable[str], idmap: Callable[[int, int], int] | None = Non
             inside.mkdir()
         else:
             inside.touch()
-        kernel.attach_mount(fd, str(inside))
+        syscalls.attach_mount(fd, str(inside))
         os.close(fd)
     for place, target in targets.items():
         if place != target and not _below(str(Path(place).parent), real) and not os.path.lexists("." + place):
@@ -73,9 +73,9 @@ def build(readable: Iterable[str], idmap: Callable[[int, int], int] | None = Non
     Path("./in").mkdir()
     Path("." + FILE).touch()
     Path("." + ARTIFACTS).mkdir(parents=True)
-    kernel.make_read_only("/proc", kernel.MOUNT_ATTR_NOSUID)
-    kernel.pivot_root(".", ".")
-    kernel.unmount(".")
+    syscalls.make_read_only("/proc", syscalls.MOUNT_ATTR_NOSUID)
+    syscalls.pivot_root(".", ".")
+    syscalls.unmount(".")
     os.chdir("/")
 
 
@@ -87,12 +87,12 @@ def open_to_all(place: str) -> bool:
 
 
 def _shown(place: str, idmap: Callable[[int, int], int] | None) -> int:
-    fd = kernel.detached_mount(place)
+    fd = syscalls.detached_mount(place)
     if idmap is not None and not _below(place, map(os.path.realpath, SYSTEM)):
         owner = os.fstat(fd)
         with contextlib.suppress(OSError):  # a file system without idmapped mounts: as it is, then
             namespace = idmap(owner.st_uid, owner.st_gid)
-            kernel.set_mount_attributes(fd, kernel.MOUNT_ATTR_IDMAP, user_namespace=namespace)
+            syscalls.set_mount_attributes(fd, syscalls.MOUNT_ATTR_IDMAP, user_namespace=namespace)
     return fd
 
 

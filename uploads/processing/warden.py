@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import NoReturn
 
-from uploads.processing import child, forking, kernel, wire
+from uploads.linux import syscalls
+from uploads.processing import child, forking, wire
 from uploads.processing.base import Json
 from uploads.processing.jail import Jail
 from uploads.processing.loan import Loan
@@ -83,13 +84,13 @@ class Warden:
         own child, so that we read its end and its costs at first hand. One namespace serves all jobs: the
         next begins when nobody of the last is left in it, and a new one for each would cost 3 ms.
         """
-        kernel.unshare(kernel.CLONE_NEWPID)
+        syscalls.unshare(syscalls.CLONE_NEWPID)
         pid = os.fork()
         if not pid:
             try:
                 child.close_all_but((self._alive,))
                 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-                kernel.die_with_parent(signal.SIGKILL)
+                syscalls.die_with_parent(signal.SIGKILL)
                 while True:
                     signal.pause()
             finally:
@@ -98,12 +99,12 @@ class Warden:
 
     def _become_child(self, order: Order, loan: Loan, frames: int, errors: int) -> NoReturn:
         try:
-            kernel.die_with_parent(signal.SIGKILL)
+            syscalls.die_with_parent(signal.SIGKILL)
             os.setsid()
             os.umask(0o077)
             jail = self._jail
             os.dup2(errors, 2)  # nothing in, nothing out: the zygote has no other input and output itself
-            kernel.default_signals()
+            syscalls.default_signals()
             path, artifacts = jail.enter(loan)
             child.close_all_but((frames, self._alive, *loan.fds))
             self._die_with_us()
@@ -118,4 +119,4 @@ class Warden:
             return
         if os.getppid() != self._pid:
             os._exit(1)  # it died before we asked to follow
-        os.register_at_fork(after_in_child=lambda: kernel.die_with_parent(signal.SIGKILL))
+        os.register_at_fork(after_in_child=lambda: syscalls.die_with_parent(signal.SIGKILL))

@@ -15,7 +15,8 @@ import sys
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from uploads.processing import census, child, jail, kernel, newroot, wire
+from uploads.linux import syscalls
+from uploads.processing import census, child, jail, newroot, wire
 from uploads.processing.base import Limits
 from uploads.processing.registry import Registry
 from uploads.processing.rehearsal import rehearse
@@ -32,7 +33,7 @@ def main(fd: int, alive: int, parent: int) -> NoReturn:
     """
     for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)  # a stopping worker finishes its file, then closes the socket
-    kernel.die_with_parent(signal.SIGKILL)
+    syscalls.die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
     sys.dont_write_bytecode = True
@@ -48,7 +49,7 @@ def _serve(worker: socket.socket, alive: int) -> None:
     number = os.getpid()
     setup = _setup(worker)
     isolated = jail.isolate(setup["without"])
-    kernel.become_subreaper()
+    syscalls.become_subreaper()
     light = setup["light"]
     registry = Registry(setup["processors"], light and light["installed"])
     try:

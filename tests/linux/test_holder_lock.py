@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from uploads.jobs.locks import HolderLock
+from uploads.linux.holder_lock import HolderLock
 
 Fork = Callable[..., BaseProcess]
 context = multiprocessing.get_context("fork")

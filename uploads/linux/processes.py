@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from uploads.processing import kernel
+from uploads.linux import syscalls
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 UNKILLABLE_SECONDS = 5.0
@@ -31,7 +31,7 @@ def die_with(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
     The signal follows the thread that started us, so a parent starts children from a thread that stays.
     Raises OSError where prctl refuses.
     """
-    kernel.die_with_parent(int(by))
+    syscalls.die_with_parent(int(by))
     # 0: the parent is in another PID namespace, where its end cannot be missed by us anyway.
     if os.getppid() not in (parent, 0):
         os.kill(os.getpid(), by)
