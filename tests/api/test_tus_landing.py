@@ -11,8 +11,9 @@ import pytest
 from django.test import Client
 
 from tests.api.tus_client import DATA, create, head, patch, sha256
+from uploads.db import clock, group_commit
 from uploads.intake import tus_writing
-from uploads.jobs import clock, lifecycle, together, transfers
+from uploads.jobs import lifecycle, transfers
 from uploads.models import Message, State, Transfer, UploadJob
 from uploads.storage import append, disk, fence
 from uploads.storage.fence import Superseded
@@ -131,9 +132,9 @@ class TestTheFirstRequestWithBytes:
     def test_it_commits_once(self, program: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         path = create(program)["Location"]
         commits: list[bool] = []
-        commit = together.commit
+        commit = group_commit.commit
         monkeypatch.setattr(
-            together, "commit", lambda act, **more: (commits.append(True), commit(act, **more))[1]
+            group_commit, "commit", lambda act, **more: (commits.append(True), commit(act, **more))[1]
         )
         assert patch(program, path, 0, DATA).status_code == 204
         assert len(commits) == 1

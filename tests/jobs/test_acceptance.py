@@ -14,8 +14,8 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection
 
 from uploads.codes import Refused
+from uploads.db import group_commit as together_module
 from uploads.jobs import lifecycle, queue
-from uploads.jobs import together as together_module
 from uploads.jobs.lifecycle import Landed, accept
 from uploads.models import Message, State, UploadJob
 

@@ -20,10 +20,10 @@ from django_q.signing import PickleSerializer, SignedPackage
 from django_q.tasks import async_task
 
 from tests.factories import make_job
+from uploads.db.sql import dialect
 from uploads.jobs import broker as broker_module
 from uploads.jobs import messages, queue, wakeup
 from uploads.jobs.broker import TASK, QuickBroker
-from uploads.jobs.dialect import dialect
 from uploads.models import Message, Pause
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]

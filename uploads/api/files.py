@@ -25,7 +25,7 @@ from uploads.api.auth import user_of
 from uploads.api.describe import NOT_MODIFIED, answers, binary
 from uploads.api.problems import problem
 from uploads.codes import Refused
-from uploads.intake import connections
+from uploads.db import connections
 from uploads.jobs import access
 from uploads.models import State
 from uploads.storage import disk, parts

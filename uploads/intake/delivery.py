@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from uploads.codes import Refused
-from uploads.intake import connections, limits
+from uploads.db import connections
+from uploads.intake import limits
 from uploads.jobs import lifecycle
 from uploads.storage.disk import Incoming
 from uploads.storage.durable import StorageUnavailable

@@ -16,7 +16,8 @@ from multipart import (
 )
 
 from uploads.codes import Refused
-from uploads.intake import body, connections, csrf, limits
+from uploads.db import connections
+from uploads.intake import body, csrf, limits
 from uploads.intake.delivery import Arrival, Delivery
 from uploads.intake.names import safe_filename
 from uploads.jobs import lifecycle

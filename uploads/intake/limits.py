@@ -15,7 +15,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from uploads.codes import Refused
-from uploads.intake import connections
+from uploads.db import connections
 from uploads.jobs import capacity
 from uploads.models import UploadJob
 from uploads.storage import disk

@@ -12,7 +12,8 @@ from django.http import HttpRequest
 from multipart import parse_options_header
 
 from uploads.codes import Refused
-from uploads.intake import body, connections, limits
+from uploads.db import connections
+from uploads.intake import body, limits
 from uploads.intake.delivery import Arrival, delivery
 from uploads.intake.forms import FIELD, Form
 from uploads.intake.names import safe_filename

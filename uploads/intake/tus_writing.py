@@ -11,7 +11,8 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from uploads.codes import Refused
-from uploads.intake import body, connections, limits, tus_headers
+from uploads.db import connections
+from uploads.intake import body, limits, tus_headers
 from uploads.jobs import transfers
 from uploads.jobs.transfers import Upload
 from uploads.models import Concat, State

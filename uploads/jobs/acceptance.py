@@ -10,9 +10,10 @@ from uuid import UUID
 from django.db import connection
 
 from uploads.codes import Refused
-from uploads.jobs import capacity, clock, together
-from uploads.jobs.dialect import dialect, key
-from uploads.jobs.insertion import Insertion
+from uploads.db import clock, group_commit
+from uploads.db.insertion import Insertion
+from uploads.db.sql import dialect, key
+from uploads.jobs import capacity
 from uploads.models import State, UploadJob
 from uploads.processing.guess import guess_kind
 from uploads.telemetry.logs import get_logger
@@ -45,7 +46,7 @@ def land(file: Landed, *, also: Callable[[], object]) -> None:
         _move(file)
         also()
 
-    together.commit(write, moves=True, wake=[file.job_id])
+    group_commit.commit(write, moves=True, wake=[file.job_id])
     log.info("job.accepted", job=str(file.job_id), size=file.size, sha256=file.sha256)
 
 
@@ -74,7 +75,7 @@ def accept(
 
     # A row that was cancelled is found in mid-way: only then is there anything to undo.
     moves = any(file.opened for file in files)
-    together.commit(write, moves=moves, wake=[file.job_id for file in files])
+    group_commit.commit(write, moves=moves, wake=[file.job_id for file in files])
     for file in files:
         log.info("job.accepted", job=str(file.job_id), size=file.size, sha256=file.sha256)
     if moves:

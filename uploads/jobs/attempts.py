@@ -12,7 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from uploads.jobs.dialect import dialect, key
+from uploads.db.sql import dialect, key
 from uploads.models import Attempt, Outcome, Pause, State, UploadJob
 
 if TYPE_CHECKING:

@@ -16,10 +16,11 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from uploads.codes import FAILURE_CODES, Refused
-from uploads.jobs import attempts, budgets, capacity, queue, together
+from uploads.db import group_commit
+from uploads.db.insertion import Insertion
+from uploads.jobs import attempts, budgets, capacity, queue
 from uploads.jobs.acceptance import Landed, accept
 from uploads.jobs.identity import Worker
-from uploads.jobs.insertion import Insertion
 from uploads.jobs.report import FailureReport
 from uploads.models import Artifact, ErrorRecord, Outcome, State, UploadJob
 from uploads.models.job import PRIORITIES
@@ -61,7 +62,7 @@ def open_upload(
         if also is not None:
             also.write()
 
-    together.commit(write, moves=False)
+    group_commit.commit(write, moves=False)
     log.info("job.opened", job=str(job_id), size=size)
     return job_id
 

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from django.db import connection
 
+from uploads.db.sql import dialect, key
 from uploads.jobs import wakeup
-from uploads.jobs.dialect import dialect, key
 from uploads.models import Message, Pause, UploadJob
 from uploads.models.job import NORMAL_PRIORITY
 

@@ -16,9 +16,10 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from uploads.codes import Refused
-from uploads.jobs import acceptance, capacity, clock, lifecycle, together
-from uploads.jobs.dialect import dialect, key
-from uploads.jobs.insertion import Insertion
+from uploads.db import clock, group_commit
+from uploads.db.insertion import Insertion
+from uploads.db.sql import dialect, key
+from uploads.jobs import acceptance, capacity, lifecycle
 from uploads.models import Concat, State, Transfer, UploadJob
 from uploads.storage import append, disk, fence
 from uploads.storage.durable import StorageUnavailable, storage_errors
@@ -170,7 +171,7 @@ def take(upload: Upload, offset: int) -> int:
             seen + 1, _patience(), key(upload.id), offset, seen,
         )  # fmt: skip
 
-    if not together.commit(write, moves=True):
+    if not group_commit.commit(write, moves=True):
         raise Refused("offset_mismatch", "Another request has moved this upload just now.")
     return seen + 1
 
@@ -190,7 +191,7 @@ def advance(job_id: UUID, generation: int, offset: int, length: int | None) -> N
         if not _run(further, offset, offset, _patience(), key(job_id), generation):
             raise Refused("superseded")
 
-    together.commit(write, moves=True)
+    group_commit.commit(write, moves=True)
 
 
 def settle(job_id: UUID) -> None:

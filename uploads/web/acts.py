@@ -22,7 +22,7 @@ from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import reswap, trigger_client_event
 
 from uploads.codes import Refused
-from uploads.intake import connections
+from uploads.db import connections
 from uploads.jobs import access, lifecycle
 from uploads.web import bulk, listing, rows, words
 from uploads.web.answers import back, refusal_page

@@ -18,7 +18,8 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from uploads.intake import connections, watchdog
+from uploads.db import connections
+from uploads.intake import watchdog
 from uploads.management.process import bind_forks, die_with
 from uploads.telemetry import metrics
 

@@ -12,8 +12,8 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError
 
-from uploads.sqlite import base
-from uploads.sqlite.base import MOST_IDLE, DatabaseWrapper, drain
+from uploads.db.sqlite import base
+from uploads.db.sqlite.base import MOST_IDLE, DatabaseWrapper, drain
 
 pytestmark = pytest.mark.django_db
 
@@ -126,7 +126,7 @@ def test_a_child_process_does_not_use_its_parents(
     first = opened(database)
     raw = first.connection
     first.close()
-    monkeypatch.setattr("uploads.sqlite.base.os.getpid", lambda: -1)
+    monkeypatch.setattr("uploads.db.sqlite.base.os.getpid", lambda: -1)
 
     assert opened(database).connection is not raw
 

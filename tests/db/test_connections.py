@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 from django.db import connections as django_connections
 
-from uploads.intake import connections
-from uploads.sqlite import base
-from uploads.sqlite.base import DatabaseWrapper, drain
+from uploads.db import connections
+from uploads.db.sqlite import base
+from uploads.db.sqlite.base import DatabaseWrapper, drain
 
 pytestmark = pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has Django's own pool")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from uploads.sqlite import turn
-from uploads.sqlite.turn import Turn
+from uploads.db.sqlite import write_queue
+from uploads.db.sqlite.write_queue import Turn
 
 
 @pytest.fixture
@@ -54,14 +54,14 @@ def test_a_turn_ends_with_its_process(path: str) -> None:
     began = time.monotonic()
     mine = Turn()
     mine.take(path)
-    assert time.monotonic() - began < turn.MOST_SECONDS / 2
+    assert time.monotonic() - began < write_queue.MOST_SECONDS / 2
     mine.give_back()
 
 
 def test_a_writer_that_has_stopped_in_mid_turn_does_not_stop_the_others(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn, "MOST_SECONDS", 0.02)
+    monkeypatch.setattr(write_queue, "MOST_SECONDS", 0.02)
     stuck, mine = Turn(), Turn()
     stuck.take(path)
     mine.take(path)  # returns: SQLite's lock decides now
@@ -80,7 +80,7 @@ def test_a_child_forked_in_mid_turn_does_not_keep_it(path: str) -> None:
         first.give_back()
         began = time.monotonic()
         second.take(path)
-        assert time.monotonic() - began < turn.MOST_SECONDS / 2
+        assert time.monotonic() - began < write_queue.MOST_SECONDS / 2
     finally:
         child.kill()
         child.join()

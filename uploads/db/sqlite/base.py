@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db.backends.sqlite3 import base
 
-from uploads.sqlite.turn import Turn
+from uploads.db.sqlite.write_queue import Turn
 
 MOST_IDLE = 16
 

@@ -8,7 +8,7 @@ import sqlite3
 from django.db import connection
 from django.db import connections as django_connections
 
-from uploads.sqlite.base import keep_idle
+from uploads.db.sqlite.base import keep_idle
 
 _kept: tuple[int, sqlite3.Connection] | None = None
 
