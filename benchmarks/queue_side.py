@@ -98,8 +98,9 @@ def verbs(waiting: int) -> None:
     from django.utils import timezone
     from django_q.conf import Conf
 
-    from uploads.jobs import cluster, lifecycle, messages, queue
+    from uploads.jobs import cluster, lifecycle
     from uploads.jobs.identity import this_worker
+    from uploads.jobs.queue import messages, producer
     from uploads.models import UploadJob
     from uploads.processing.sandbox import Done, Usage
 
@@ -115,7 +116,7 @@ def verbs(waiting: int) -> None:
             for _ in range(start, min(waiting, start + MANY))
         ]  # fmt: skip
         UploadJob.objects.bulk_create(rows)
-        queue.wake_all([row.pk for row in rows])
+        producer.wake_all([row.pk for row in rows])
     cluster.relax_database()
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")

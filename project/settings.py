@@ -146,7 +146,7 @@ Q_CLUSTER: dict[str, Any] = {
 if REDIS_URL:
     Q_CLUSTER["redis"] = patient_redis(REDIS_URL)
 else:
-    Q_CLUSTER["broker_class"] = "uploads.jobs.broker.QuickBroker"
+    Q_CLUSTER["broker_class"] = "uploads.jobs.queue.broker.QuickBroker"
     # Upper bounds: it fetches ahead no more than its workers finish in a moment.
     Q_CLUSTER |= {"queue_limit": max(200, _QUEUE_LIMIT), "bulk": 100}
 

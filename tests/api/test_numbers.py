@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.factories import make_error, make_job, make_node
 from uploads.api import numbers
-from uploads.jobs import queue
+from uploads.jobs.queue import producer
 
 
 def scrape(client: Client | None = None) -> dict[str, float]:
@@ -53,8 +53,8 @@ def test_the_databases_numbers_are_those_of_now() -> None:
     make_error(resolved_at=timezone.now())
     make_node()
     make_node(stopped_at=timezone.now())
-    queue.wake(make_job("running").pk)
-    queue.wake(make_job("running").pk, 60)
+    producer.wake(make_job("running").pk)
+    producer.wake(make_job("running").pk, 60)
     seen = scrape()
     assert seen["wharfinger_database_up"] == 1
     assert seen["wharfinger_jobs{state=queued}"] == 2

@@ -18,9 +18,10 @@ from django.db.models.functions import Now
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from tests.jobs.lifecycle_model import FAILED, QUEUED, SUCCEEDED, JobModel
-from uploads.jobs import budgets, lifecycle, messages, nodes, pausing, queue, sweep
+from uploads.jobs import budgets, lifecycle, nodes, pausing, sweep
 from uploads.jobs.identity import Worker, process_started
 from uploads.jobs.nodes import NodeIdentity
+from uploads.jobs.queue import messages, producer
 from uploads.jobs.report import FailureReport
 from uploads.models import Artifact, Attempt, ErrorRecord, Message, Node, Pause, UploadJob
 from uploads.processing.base import ArtifactFile
@@ -221,4 +222,4 @@ class Stage(RuleBasedStateMachine):
 
 
 def queue_name() -> str:
-    return str(queue._broker().list_key)
+    return str(producer._broker().list_key)

@@ -15,8 +15,9 @@ from django.db import DatabaseError, connection
 
 from uploads.codes import Refused
 from uploads.db import group_commit as together_module
-from uploads.jobs import lifecycle, queue
+from uploads.jobs import lifecycle
 from uploads.jobs.lifecycle import Landed, accept
+from uploads.jobs.queue import producer
 from uploads.models import Message, State, UploadJob
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,8 +55,8 @@ def test_those_that_wait_share_one_commit_and_get_their_own_rows(
     owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commits = []
-    wake_all = queue.wake_all
-    monkeypatch.setattr(queue, "wake_all", lambda ids: (commits.append(len(ids)), wake_all(ids)))
+    wake_all = producer.wake_all
+    monkeypatch.setattr(producer, "wake_all", lambda ids: (commits.append(len(ids)), wake_all(ids)))
     answers = together([lambda n=n: accept(owner.pk, [landed(f"{n}.txt")]) for n in range(8)])
 
     assert [jobs[0].filename for jobs in answers] == [f"{n}.txt" for n in range(8)]
@@ -90,7 +91,7 @@ def test_a_commit_that_fails_fails_all_of_them_and_queues_none(
     def broken(*_args: Any) -> None:
         raise DatabaseError("the disk is on fire")
 
-    monkeypatch.setattr(queue, "wake_all", broken)
+    monkeypatch.setattr(producer, "wake_all", broken)
 
     def act() -> Any:
         with pytest.raises(DatabaseError):

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from tests.factories import make_artifact, make_attempt, make_failed_job, make_job, make_node
 from tests.jobs.test_tidy import aged, artifacts
-from uploads.jobs import doctor, lifecycle, queue
+from uploads.jobs import doctor, lifecycle
+from uploads.jobs.queue import producer
 from uploads.models import Node, Outcome, Pause, State, UploadJob
 from uploads.storage import disk
 
@@ -34,7 +35,7 @@ def alive() -> None:
 def healthy(alive: None) -> UploadJob:
     """One of each: waiting, running, failed and succeeded jobs as the product leaves them."""
     waiting = make_job(data=b"waiting")
-    queue.wake(waiting.pk)
+    producer.wake(waiting.pk)
     make_attempt(make_job(State.RUNNING, data=b"running"))
     make_failed_job()
     done = make_job(State.SUCCEEDED, data=b"done")
@@ -62,7 +63,7 @@ def test_it_ends_with_status_1_when_something_is_wrong(healthy: UploadJob) -> No
 
 
 def test_a_note_alone_is_not_wrong(healthy: UploadJob) -> None:
-    queue.wake(healthy.pk)
+    producer.wake(healthy.pk)
     aged(disk.spool_directory() / "notes.txt")
     make_node("restless", restarts=3, note="Its main process was ended by SIGKILL.")
     call_command("doctor", stdout=StringIO())
@@ -142,7 +143,7 @@ class TestJobsAndWorkers:
 
 class TestJobsAndQueue:
     def test_due_jobs_and_no_cluster_is_the_first_thing_to_tell(self) -> None:
-        queue.wake(make_job(data=b"x").pk)
+        producer.wake(make_job(data=b"x").pk)
         make_node("stopped", stopped_at=timezone.now())
         make_node("silent", beat_at=LONG_AGO)
         assert said() == ["No cluster is alive and jobs are due (1): start `manage.py qcluster`."]
@@ -151,7 +152,7 @@ class TestJobsAndQueue:
     def test_a_due_job_that_no_message_wakes_is_wrong_once_the_sweep_should_have_seen_it(self) -> None:
         asleep = make_job(data=b"x", run_after=LONG_AGO, woken_at=LONG_AGO)
         make_job(data=b"x", run_after=timezone.now())
-        queue.wake(make_job(data=b"x", run_after=LONG_AGO, woken_at=LONG_AGO).pk)
+        producer.wake(make_job(data=b"x", run_after=LONG_AGO, woken_at=LONG_AGO).pk)
         assert said() == [
             f"Job {asleep.pk} is due and no message wakes it; to be woken by the sweep, within seconds."
         ]
@@ -163,7 +164,7 @@ class TestJobsAndQueue:
         settings.WORKERS = 1
         make_job(data=b"x", run_after=LONG_AGO, woken_at=LONG_AGO)
         for _ in range(4):
-            queue.wake(make_job(data=b"x", run_after=LONG_AGO, woken_at=LONG_AGO).pk)
+            producer.wake(make_job(data=b"x", run_after=LONG_AGO, woken_at=LONG_AGO).pk)
         assert said() == []
 
     @pytest.mark.usefixtures("alive")
@@ -175,6 +176,6 @@ class TestJobsAndQueue:
 
     @pytest.mark.usefixtures("alive")
     def test_messages_of_finished_jobs_are_harmless(self) -> None:
-        queue.wake(make_failed_job().pk)
+        producer.wake(make_failed_job().pk)
         assert said() == []
         assert said(wrong=False) == ["Messages for jobs that do not wait any more: 1; harmless."]

@@ -11,7 +11,7 @@ from django_q.models import Task
 
 from tests.factories import make_job
 from uploads.jobs import failures
-from uploads.jobs.queue import HOOK, TASK
+from uploads.jobs.queue.producer import HOOK, TASK
 from uploads.jobs.report import AttemptFailed, FailureReport
 from uploads.models import ErrorRecord, State, UploadJob
 

@@ -14,10 +14,11 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from tests.factories import make_attempt, make_failed_job, make_job
-from uploads.jobs import keeper, nodes, queue, sweep
+from uploads.jobs import keeper, nodes, sweep
 from uploads.jobs.board import Board
 from uploads.jobs.keeper import Keeper
 from uploads.jobs.nodes import NodeIdentity
+from uploads.jobs.queue import producer
 from uploads.models import ErrorRecord, Message, Node, State, UploadJob
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
@@ -111,9 +112,9 @@ def test_a_broker_that_is_away_costs_a_wake_up_and_no_rescue(
     make_attempt(job, node=Node.objects.get(), pid=os.getpid(), pid_started=1)
 
     def away(most: int) -> int:
-        raise queue.RedisError("connection refused")
+        raise producer.RedisError("connection refused")
 
-    monkeypatch.setattr(queue, "due_depth", away)
+    monkeypatch.setattr(producer, "due_depth", away)
     monkeypatch.setattr(sweep, "CONFIRM_SECONDS", 0.0)
     kept._rescue._gone_since = {(job.pk, 1): -1e9}
     rounds(kept, clock, 1)

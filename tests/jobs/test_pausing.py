@@ -11,11 +11,12 @@ from django.utils import timezone
 
 from tests.factories import make_attempt, make_job, make_node, make_operator
 from uploads.codes import Refused
-from uploads.jobs import lifecycle, pausing, queue, sweep
+from uploads.jobs import lifecycle, pausing, sweep
 from uploads.jobs.board import Board
-from uploads.jobs.broker import QuickBroker
 from uploads.jobs.identity import this_worker
 from uploads.jobs.nodes import NodeIdentity
+from uploads.jobs.queue import producer
+from uploads.jobs.queue.broker import QuickBroker
 from uploads.jobs.stall import StallWatch
 from uploads.models import Message, Pause, State
 from uploads.processing.guess import guess_kind
@@ -54,11 +55,11 @@ def test_a_running_job_goes_on(olga: User) -> None:
 def test_resuming_wakes_those_whose_wake_up_was_spent_and_nobody_twice(olga: User) -> None:
     spent, waiting = make_job(kind="pdf"), make_job(kind="pdf")
     other, later = make_job(kind="text"), make_job(kind="pdf", run_after=timezone.now() + timedelta(hours=1))
-    queue.wake(waiting.pk)
+    producer.wake(waiting.pk)
     pause = pausing.pause("pdf", olga)
     pausing.resume(pause.pk, olga)
-    assert queue.waiting() == {spent.pk: 1, waiting.pk: 1}
-    assert {other.pk, later.pk}.isdisjoint(queue.waiting() or {})
+    assert producer.waiting() == {spent.pk: 1, waiting.pk: 1}
+    assert {other.pk, later.pk}.isdisjoint(producer.waiting() or {})
 
 
 def test_jobs_are_at_hand_within_a_second_of_resuming(olga: User) -> None:
@@ -66,7 +67,7 @@ def test_jobs_are_at_hand_within_a_second_of_resuming(olga: User) -> None:
     broker.dequeue()
     job = make_job()
     pause = pausing.pause("", olga)
-    queue.wake(job.pk)
+    producer.wake(job.pk)
     assert not any(broker.dequeue() for _ in range(2))
     pausing.resume(pause.pk, olga)
     began = time.monotonic()
@@ -80,7 +81,7 @@ def test_one_kind_stays_paused_when_all_are_resumed(olga: User) -> None:
     pdf, text = make_job(kind="pdf"), make_job(kind="text")
     pausing.pause("pdf", olga)
     pausing.resume(pausing.pause("", olga).pk, olga)
-    assert queue.waiting() == {text.pk: 1}
+    assert producer.waiting() == {text.pk: 1}
     assert lifecycle.start(pdf.pk, this_worker()) is None
 
 

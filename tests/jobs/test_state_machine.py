@@ -19,7 +19,8 @@ from pytest_django import Settings
 from tests.jobs.lifecycle_model import CANCELLED, FAILED, RECEIVING, RUNNING, JobModel
 from tests.jobs.lifecycle_stage import CODES, DEAD, STOPPED, WORKING, Stage, queue_name
 from uploads.codes import Refused
-from uploads.jobs import budgets, lifecycle, messages, pausing
+from uploads.jobs import budgets, lifecycle, pausing
+from uploads.jobs.queue import messages
 from uploads.models import ACTIVE, Attempt, ErrorRecord, Pause
 from uploads.storage import disk
 from uploads.storage.disk import Incoming

@@ -13,8 +13,9 @@ from django.utils import timezone
 from django_q.models import Task
 
 from tests.factories import make_attempt, make_job, make_node
-from uploads.jobs import lifecycle, queue, sweep
+from uploads.jobs import lifecycle, sweep
 from uploads.jobs.identity import process_started
+from uploads.jobs.queue import producer
 from uploads.jobs.report import FailureReport
 from uploads.models import Attempt, ErrorRecord, Message, Node, Outcome, State, UploadJob
 
@@ -141,7 +142,7 @@ class TestLostWakeUps:
             for minutes, woken_at in ((6, None), (5, LONG_AGO), (4, LONG_AGO), (3, None), (2, LONG_AGO))
         ]
         assert [one.job for one in sweep.lost_wake_ups(2)] == late
-        assert set(queue.waiting() or {}) == set(late)
+        assert set(producer.waiting() or {}) == set(late)
 
     def test_a_job_just_woken_or_not_yet_due_is_left_alone(self) -> None:
         make_job(run_after=LONG_AGO, woken_at=timezone.now())
@@ -165,13 +166,13 @@ class TestLostWakeUps:
 
     def test_a_message_in_dead_hands_does_not_keep_its_job_asleep(self) -> None:
         for _ in range(8):
-            queue.wake(make_job(run_after=LONG_AGO, woken_at=LONG_AGO).pk)
+            producer.wake(make_job(run_after=LONG_AGO, woken_at=LONG_AGO).pk)
         Message.objects.update(due=timezone.now() + timedelta(hours=6))
         assert len(sweep.lost_wake_ups(2)) == 8
 
     def test_after_a_pusher_died_those_whose_messages_it_held_are_woken_at_once(self) -> None:
         jobs = [make_job(run_after=LONG_AGO, woken_at=timezone.now()) for _ in range(20)]
-        queue.wake_all([job.pk for job in jobs])
+        producer.wake_all([job.pk for job in jobs])
         held = {job.pk for job in jobs[:12]}
         Message.objects.filter(job__in=held).delete()
         assert sweep.lost_wake_ups(2) == []
@@ -179,7 +180,7 @@ class TestLostWakeUps:
         assert Message.objects.count() == 20
 
     def test_a_job_that_has_a_message_gets_no_second_one(self) -> None:
-        queue.wake(make_job(run_after=LONG_AGO, woken_at=LONG_AGO).pk)
+        producer.wake(make_job(run_after=LONG_AGO, woken_at=LONG_AGO).pk)
         assert sweep.lost_wake_ups(2) == []
 
     def test_a_dry_run_wakes_nobody(self) -> None:
@@ -204,6 +205,6 @@ def saved(job: UploadJob, result: str, **fields: Any) -> None:
     now = timezone.now()
     values = {"stopped": now + timedelta(seconds=1), "started": now} | fields
     Task.objects.create(
-        id=job.pk.hex, name=str(job.pk), func=queue.TASK, args=(str(job.pk),), result=result, success=False,
+        id=job.pk.hex, name=str(job.pk), func=producer.TASK, args=(str(job.pk),), result=result, success=False,
         **values,
     )  # fmt: skip

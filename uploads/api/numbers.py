@@ -15,7 +15,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from uploads.jobs import nodes, queue
+from uploads.jobs import nodes
+from uploads.jobs.queue import producer
 from uploads.models import ErrorRecord, Pause, State, UploadJob
 from uploads.telemetry.logs import get_logger
 
@@ -56,7 +57,7 @@ def _gauges() -> Iterator[Metric]:
     due = UploadJob.objects.due().order_by().aggregate(count=Count("pk"), oldest=Min("run_after"))
     age = max(0.0, (datetime.now(UTC) - due["oldest"]).total_seconds()) if due["oldest"] else 0.0
     still_open = ErrorRecord.objects.filter(resolved_at__isnull=True).count()
-    yield _gauge("wharfinger_queue_depth", "Messages in the queue, due or not.", queue.depth())
+    yield _gauge("wharfinger_queue_depth", "Messages in the queue, due or not.", producer.depth())
     yield _gauge("wharfinger_queue_due_jobs", "Queued jobs that may start now.", due["count"])
     yield _gauge("wharfinger_queue_oldest_seconds", "For how long the oldest due job has waited.", age)
     yield _gauge("wharfinger_errors_open", "Error records that nobody has resolved.", still_open)

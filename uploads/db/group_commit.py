@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from uploads.codes import Refused
-from uploads.jobs import queue
+from uploads.jobs.queue import producer
 
 _MOST_TOGETHER = 64
 _T = TypeVar("_T")
@@ -74,7 +74,7 @@ def _commit(together: list[_Request]) -> None:
             for one in together:
                 _run(one, alone=len(together) == 1)
             if wake := [job_id for one in together if one.wrong is None for job_id in one.wake]:
-                queue.wake_all(wake)
+                producer.wake_all(wake)
     except Exception as wrong:
         for one in together:
             one.wrong = one.wrong or wrong

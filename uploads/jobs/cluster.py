@@ -20,8 +20,8 @@ from django_q.conf import Conf
 
 from uploads.jobs import identity
 from uploads.jobs.board import Board
-from uploads.jobs.broker import QuickBroker
 from uploads.jobs.nodes import NodeIdentity
+from uploads.jobs.queue.broker import QuickBroker
 from uploads.linux.holder_lock import HolderLock
 
 SENTINEL_LOST = 70  # exit status: the cluster ended though nobody had asked it to

@@ -15,7 +15,8 @@ from django.conf import settings
 from django.db.models import Count, Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from uploads.jobs import expiry, queue, sweep, tidy
+from uploads.jobs import expiry, sweep, tidy
+from uploads.jobs.queue import producer
 from uploads.models import Artifact, Attempt, ErrorRecord, Node, Outcome, State, UploadJob
 from uploads.storage import disk, inventory, parts
 
@@ -135,7 +136,7 @@ def _nodes() -> Iterator[Diagnosis]:
 
 
 def _messages() -> Iterator[Diagnosis]:
-    messages = queue.waiting()
+    messages = producer.waiting()
     if messages is None:
         return  # this broker cannot be asked; the sweep wakes whoever is not started
     asleep = (
@@ -144,7 +145,7 @@ def _messages() -> Iterator[Diagnosis]:
         .filter(Q(woken_at__isnull=True) | Q(woken_at__lt=Now() - ASLEEP), run_after__lt=Now() - ASLEEP)
     )
     most = sweep.MESSAGES_PER_WORKER * settings.WORKERS
-    if queue.due_depth(most) >= most:
+    if producer.due_depth(most) >= most:
         # Behind a long queue a job without a message may be in a cluster's hands, and nobody wakes it yet.
         asleep = asleep.none()
     for job_id in _absent(asleep.order_by().values_list("pk", flat=True).iterator(MANY), messages):
@@ -184,4 +185,4 @@ def census() -> str:
     """What was compared, in a sentence."""
     began = time.time()
     files = sum(1 for prefix in inventory.PREFIXES for _one in inventory.kept(prefix, began))
-    return f"Jobs: {UploadJob.objects.count()}, kept files: {files}, messages: {queue.depth()}."
+    return f"Jobs: {UploadJob.objects.count()}, kept files: {files}, messages: {producer.depth()}."

@@ -13,9 +13,10 @@ from itertools import cycle
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from uploads.jobs import expiry, nodes, queue, stopping, sweep, tidy
+from uploads.jobs import expiry, nodes, stopping, sweep, tidy
 from uploads.jobs.board import Board
 from uploads.jobs.nodes import NodeIdentity
+from uploads.jobs.queue import producer
 from uploads.jobs.stall import StallWatch
 from uploads.jobs.sweep import Finding
 from uploads.linux import processes
@@ -96,7 +97,7 @@ class Keeper:
         _tell(sweep.passed_deadlines())
 
     def _adopt(self) -> None:
-        if adopted := queue.adopt():
+        if adopted := producer.adopt():
             log.warning("queue.adopted", messages=adopted)
 
     def _slice(self) -> None:
@@ -126,7 +127,7 @@ class Keeper:
         began = time.monotonic()
         try:
             step()
-        except (DatabaseError, StorageUnavailable, *queue.BROKER_ERRORS) as wrong:
+        except (DatabaseError, StorageUnavailable, *producer.BROKER_ERRORS) as wrong:
             reason = " ".join(str(wrong).split())
             log.warning("keeper.step_failed", step=step.__name__.strip("_"), reason=reason)
             connections.close_all()

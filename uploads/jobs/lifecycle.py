@@ -18,9 +18,10 @@ from django.db.models.functions import Now
 from uploads.codes import FAILURE_CODES, Refused
 from uploads.db import group_commit
 from uploads.db.insertion import Insertion
-from uploads.jobs import attempts, budgets, capacity, queue
+from uploads.jobs import attempts, budgets, capacity
 from uploads.jobs.acceptance import Landed, accept
 from uploads.jobs.identity import Worker
+from uploads.jobs.queue import producer
 from uploads.jobs.report import FailureReport
 from uploads.models import Artifact, ErrorRecord, Outcome, State, UploadJob
 from uploads.models.job import PRIORITIES
@@ -163,7 +164,7 @@ def fail(report: FailureReport, only: Q | None = None) -> bool:
             wall_seconds=report.wall_seconds, bytes_written=report.bytes_written,
         )  # fmt: skip
         if delay is not None:
-            queue.wake(job_id, delay)
+            producer.wake(job_id, delay)
     metrics.FAILURES.labels(report.code).inc()
     metrics.ATTEMPT_SECONDS.labels(learned["kind"], report.code).observe(report.wall_seconds or 0)
     # The file's own fault is an ordinary end; a bug of ours is loud, with where it was.
@@ -185,7 +186,7 @@ def release(job_id: UUID, attempt: int) -> bool:
         )  # fmt: skip
         if moved:
             attempts.end(job_id, attempt, Outcome.RELEASED)
-            queue.wake(job_id)
+            producer.wake(job_id)
     return bool(moved)
 
 
@@ -224,7 +225,7 @@ def retry(job_id: UUID) -> None:
         )  # fmt: skip
         if not moved:
             raise Refused("wrong_state", "Somebody else has just moved this job.")
-        queue.wake(job_id)
+        producer.wake(job_id)
     log.info("job.retried", job=str(job_id))
 
 
@@ -236,7 +237,7 @@ def prioritise(job_id: UUID, priority: int) -> None:
         job = _locked(job_id)
         if not UploadJob.objects.active().filter(pk=job_id).update(priority=priority):
             raise Refused("wrong_state", f"The job is {job.get_state_display()}; it does not wait any more.")
-        queue.prioritise(job_id)
+        producer.prioritise(job_id)
     log.info("job.prioritised", job=str(job_id), priority=priority)
 
 

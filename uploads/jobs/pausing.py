@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from uploads.codes import Refused
-from uploads.jobs import queue
+from uploads.jobs.queue import producer
 from uploads.models import Pause, UploadJob
 from uploads.processing.registry import Registry
 from uploads.telemetry.logs import get_logger
@@ -56,11 +56,11 @@ def resume(pause_id: int, by: User) -> None:
 def _wake(kind: str) -> None:
     held = UploadJob.objects.due().unpaused()
     try:
-        woken = queue.wake_missing(held.filter(kind=kind) if kind else held)
-    except queue.BROKER_ERRORS as wrong:
+        woken = producer.wake_missing(held.filter(kind=kind) if kind else held)
+    except producer.BROKER_ERRORS as wrong:
         log.warning("queue.wake_up_lost", reason=str(wrong))
         return
-    queue.ring()
+    producer.ring()
     log.info("queue.woken", kind=kind, jobs=woken)
 
 

@@ -16,7 +16,8 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 from django_q.models import Task
 
-from uploads.jobs import failures, lifecycle, queue
+from uploads.jobs import failures, lifecycle
+from uploads.jobs.queue import producer
 from uploads.jobs.report import FailureReport
 from uploads.linux import processes
 from uploads.models import UploadJob
@@ -129,13 +130,13 @@ def lost_wake_ups(workers: int, *, at_once: bool = False, dry_run: bool = False)
     after a pusher has died with messages in its hands, wakes the next few whatever the queue says.
     """
     most = MESSAGES_PER_WORKER * workers
-    if queue.in_database():
+    if producer.in_database():
         most = max(most, SHORT_QUEUE)  # a look at the table keeps messages from piling up
-    room = most if at_once else most - queue.due_depth(most)
+    room = most if at_once else most - producer.due_depth(most)
     if room <= 0:
         return []
     age = 0.0 if at_once else REWAKE_AFTER
-    slack = DUE_SLACK if queue.in_database() and not at_once else 0.0
+    slack = DUE_SLACK if producer.in_database() and not at_once else 0.0
     asleep = (
         UploadJob.objects.queued()
         .unpaused()
@@ -144,14 +145,14 @@ def lost_wake_ups(workers: int, *, at_once: bool = False, dry_run: bool = False)
             run_after__lte=Now() - timedelta(seconds=slack),
         )
     )
-    asleep = queue.without_message(asleep)
+    asleep = producer.without_message(asleep)
     found = []
     for job_id in list(asleep.order_by("run_after").values_list("pk", flat=True)[:room]):
         if not dry_run:
             with transaction.atomic():
                 if not asleep.filter(pk=job_id).update(woken_at=Now()):
                     continue
-                queue.wake(job_id)
+                producer.wake(job_id)
         found.append(Finding("it is due and nobody starts it", "woken again", job_id))
     return found
 

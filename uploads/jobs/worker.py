@@ -10,9 +10,10 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django_q.exceptions import TimeoutException
 
-from uploads.jobs import lifecycle, queue, stopping
+from uploads.jobs import lifecycle, stopping
 from uploads.jobs.heartbeat import Heartbeat
 from uploads.jobs.identity import this_worker
+from uploads.jobs.queue import producer
 from uploads.jobs.report import AttemptFailed, FailureReport
 from uploads.jobs.wholeness import make_whole
 from uploads.models import UploadJob
@@ -47,7 +48,7 @@ def work(job_id: str) -> None:
     """Run the next attempt of a job, if it is due. Raises AttemptFailed, which the failure hook records."""
     uid = UUID(job_id)
     if stopping.asked():
-        queue.wake(uid)  # prefetched behind the stop: somebody else's now
+        producer.wake(uid)  # prefetched behind the stop: somebody else's now
         return
     job = lifecycle.start(uid, this_worker())
     if job is None:
@@ -81,7 +82,7 @@ def _wake_again_if_early(job_id: UUID) -> None:
     """A wake-up before its time (two clocks) is sent again; one for a job that has moved on is spent."""
     wait = lifecycle.seconds_until_due(job_id)
     if wait:
-        queue.wake(job_id, wait)
+        producer.wake(job_id, wait)
     log.info("attempt.not_due", job=str(job_id), again_in=wait)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from uploads.jobs import doctor, queue
+from uploads.jobs import doctor
+from uploads.jobs.queue import producer
 from uploads.storage.durable import StorageUnavailable
 
 SHOWN = 200
@@ -21,7 +22,7 @@ class Command(BaseCommand):
         try:
             found = doctor.examine()
             census = doctor.census()
-        except (DatabaseError, StorageUnavailable, *queue.BROKER_ERRORS) as wrong:
+        except (DatabaseError, StorageUnavailable, *producer.BROKER_ERRORS) as wrong:
             raise CommandError(f"The doctor cannot look: {' '.join(str(wrong).split())}") from wrong
         for one in found[:SHOWN]:
             self.stdout.write(("WRONG  " if one.wrong else "note   ") + one.sentence)

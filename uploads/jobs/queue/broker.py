@@ -21,7 +21,7 @@ from django_q.brokers import Broker
 from django_q.conf import Conf
 from django_q.signing import BadSignature, PickleSerializer, SignedPackage
 
-from uploads.jobs import messages, wakeup
+from uploads.jobs.queue import messages, notify
 from uploads.models import Message
 from uploads.telemetry.logs import get_logger
 
@@ -79,7 +79,7 @@ class QuickBroker(Broker):
 
     def __init__(self, list_key: str | None = None) -> None:
         super().__init__(list_key)
-        self._ear: wakeup.Ear | None = None  # made in the process that listens
+        self._ear: notify.Ear | None = None  # made in the process that listens
         self._look_at = 0.0
         self._pace = Pace(Conf.WORKERS, Conf.QUEUE_LIMIT)
         # How many messages are in the workers' queue; the sentinel that has this queue tells it.
@@ -95,7 +95,7 @@ class QuickBroker(Broker):
         if not room:
             return None
         if self._ear is None:
-            self._ear = wakeup.ear()
+            self._ear = notify.ear()
             self._ear.wait(0)
         left = self._look_at - time.monotonic()
         if left > 0 and not self._ear.wait(min(left, SLICE_SECONDS)) and time.monotonic() < self._look_at:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from uploads.jobs import broker as broker_module
-from uploads.jobs.broker import Pace
+from uploads.jobs.queue import broker as broker_module
+from uploads.jobs.queue.broker import Pace
 
 
 class Clock:

@@ -10,7 +10,7 @@ from django_q.brokers.redis_broker import Redis
 from django_q.conf import Conf
 
 from tests.factories import make_job
-from uploads.jobs import queue
+from uploads.jobs.queue import producer
 from uploads.models import UploadJob
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
@@ -29,12 +29,12 @@ class TestRedisThatIsDown:
 
         monkeypatch.setattr(Conf, "REDIS", "redis://127.0.0.1:1/0?socket_connect_timeout=0.2")
         down = Down("wharfinger")
-        monkeypatch.setattr(queue, "_broker", lambda: down)
-        monkeypatch.setattr(queue, "_away_until", 0.0)
+        monkeypatch.setattr(producer, "_broker", lambda: down)
+        monkeypatch.setattr(producer, "_away_until", 0.0)
         began = time.monotonic()
         for _ in range(5):
             with transaction.atomic():
-                queue.wake(make_job().pk)
+                producer.wake(make_job().pk)
         assert UploadJob.objects.count() == 5
         assert len(asked) == 1
         assert time.monotonic() - began < 5

@@ -19,8 +19,8 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 from redis.exceptions import RedisError
 
-from uploads.jobs import messages, wakeup
-from uploads.jobs.broker import HOOK, TASK, QuickBroker, read
+from uploads.jobs.queue import messages, notify
+from uploads.jobs.queue.broker import HOOK, TASK, QuickBroker, read
 from uploads.models import JobQuerySet, Message
 from uploads.models.job import PRIORITIES
 from uploads.telemetry.logs import get_logger
@@ -85,7 +85,7 @@ def wake_missing(rows: JobQuerySet) -> int:
 def ring() -> None:
     """Let the cluster look at its queue now: what holds it back may have gone."""
     if in_database():
-        wakeup.ring()
+        notify.ring()
 
 
 def without_message(rows: JobQuerySet) -> JobQuerySet:

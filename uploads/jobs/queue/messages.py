@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import connection
 
 from uploads.db.sql import dialect, key
-from uploads.jobs import wakeup
+from uploads.jobs.queue import notify
 from uploads.models import Message, Pause, UploadJob
 from uploads.models.job import NORMAL_PRIORITY
 
@@ -51,7 +51,7 @@ def put_jobs(queue: str, job_ids: Sequence[UUID], delay: float = 0) -> None:
         )
         with connection.cursor() as cursor:
             cursor.execute(statement, [queue, round(delay, 3), *map(key, some)])
-    wakeup.ring()
+    notify.ring()
 
 
 def put_payload(queue: str, payload: str) -> None:
@@ -60,7 +60,7 @@ def put_payload(queue: str, payload: str) -> None:
     statement = f"INSERT INTO {_TABLE} (queue, priority, due, payload) VALUES (%s, %s, {later}, %s)"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(statement, [queue, NORMAL_PRIORITY, 0, payload])
-    wakeup.ring()
+    notify.ring()
 
 
 def take(queue: str, at_most: int) -> tuple[list[Taken], float | None]:
@@ -94,4 +94,4 @@ def move(job_id: UUID) -> None:
     Message.objects.filter(job=job_id).update(
         priority=UploadJob.objects.filter(pk=job_id).values("priority")[:1]
     )
-    wakeup.ring()
+    notify.ring()

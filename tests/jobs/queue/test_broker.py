@@ -21,9 +21,9 @@ from django_q.tasks import async_task
 
 from tests.factories import make_job
 from uploads.db.sql import dialect
-from uploads.jobs import broker as broker_module
-from uploads.jobs import messages, queue, wakeup
-from uploads.jobs.broker import TASK, QuickBroker
+from uploads.jobs.queue import broker as broker_module
+from uploads.jobs.queue import messages, notify, producer
+from uploads.jobs.queue.broker import TASK, QuickBroker
 from uploads.models import Message, Pause
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
@@ -100,7 +100,7 @@ class TestOrder:
             name: make_job(priority=priority).pk
             for name, priority in (("late", 5), ("urgent", 9), ("early", 5), ("idle", 0))
         }
-        queue.wake_all(list(jobs.values()))
+        producer.wake_all(list(jobs.values()))
         for name, minutes in (("late", 1), ("urgent", 2), ("early", 3), ("idle", 4)):
             Message.objects.filter(job=jobs[name]).update(due=now - timedelta(minutes=minutes))
         assert drained(pusher) == [jobs[name] for name in ("urgent", "early", "late", "idle")]
@@ -109,14 +109,14 @@ class TestOrder:
         from uploads.jobs import lifecycle
 
         first, second = make_job(), make_job()
-        queue.wake_all([first.pk, second.pk])
+        producer.wake_all([first.pk, second.pk])
         lifecycle.prioritise(second.pk, 9)
         assert drained(pusher) == [second.pk, first.pk]
 
     def test_urgent_jobs_that_are_not_due_hold_nobody_up(self, pusher: QuickBroker) -> None:
         later, now = make_job(priority=9), make_job(priority=1)
-        queue.wake(later.pk, 60)
-        queue.wake(now.pk)
+        producer.wake(later.pk, 60)
+        producer.wake(now.pk)
         assert drained(pusher) == [now.pk]
 
     def test_looking_reads_an_index_and_no_more_than_a_few_rows_of_it(self) -> None:
@@ -135,7 +135,7 @@ class TestOrder:
 class TestTaking:
     def test_a_message_is_taken_once_by_however_many_takers(self) -> None:
         ids = [make_job().pk for _ in range(120)]
-        queue.wake_all(ids)
+        producer.wake_all(ids)
         found: list[UUID] = []
         lock = threading.Lock()
 
@@ -153,17 +153,17 @@ class TestTaking:
         assert not Message.objects.exists()
 
     def test_nothing_is_left_to_acknowledge(self, pusher: QuickBroker) -> None:
-        queue.wake(make_job().pk)
+        producer.wake(make_job().pk)
         assert taken(pusher)
-        assert queue.depth() == 0
+        assert producer.depth() == 0
 
     def test_a_job_without_a_row_has_no_message(self) -> None:
-        queue.wake(uuid4())
+        producer.wake(uuid4())
         assert not Message.objects.exists()
 
     def test_a_rollback_takes_the_message_along(self) -> None:
         with pytest.raises(ZeroDivisionError), transaction.atomic():
-            queue.wake(make_job().pk)
+            producer.wake(make_job().pk)
             raise ZeroDivisionError
         assert not Message.objects.exists()
 
@@ -183,7 +183,7 @@ class TestTaking:
             raise OperationalError("the server closed the connection")
 
         job = make_job()
-        queue.wake(job.pk)
+        producer.wake(job.pk)
         with monkeypatch.context() as patch:
             patch.setattr(messages, "take", away)
             patch.setattr(broker_module, "AWAY_SECONDS", 0.01)
@@ -195,7 +195,7 @@ class TestTime:
     def test_a_delayed_message_comes_at_its_time(self, pusher: QuickBroker) -> None:
         job = make_job()
         began = time.monotonic()
-        queue.wake(job.pk, 0.6)
+        producer.wake(job.pk, 0.6)
         assert job_ids(taken(pusher)) == [job.pk]
         assert 0.6 <= time.monotonic() - began < 0.9
 
@@ -209,7 +209,7 @@ class TestTime:
         got: list[tuple[list[UUID], bool]] = []
         thread = in_thread(lambda: got.append((job_ids(taken(pusher, 5)), committed.is_set())))
         with transaction.atomic():
-            queue.wake(job.pk)
+            producer.wake(job.pk)
             thread.join(0.3)
             assert not got
             committed.set()
@@ -221,9 +221,9 @@ class TestTime:
     def test_without_a_bell_it_looks_by_itself(
         self, pusher: QuickBroker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(wakeup, "ring", lambda: None)
+        monkeypatch.setattr(notify, "ring", lambda: None)
         job = make_job()
-        queue.wake(job.pk)
+        producer.wake(job.pk)
         assert job_ids(taken(pusher)) == [job.pk]
 
     def test_an_idle_pusher_sees_a_stop_within_half_a_second(self, pusher: QuickBroker) -> None:
@@ -247,11 +247,11 @@ class TestGarbage:
         for payload in (
             "garbage", "a:b:c", "\u2603", gone, signed("no task"), signed({"func": "math.floor"}),
             signed(a_task(func="gone.module.function")), signed(a_task(func="math.gone")),
-            signed(a_task(func="tests.jobs.broken_import.work")), signed(a_task(), key="not ours"),
+            signed(a_task(func="tests.jobs.queue.broken_import.work")), signed(a_task(), key="not ours"),
             signed(a_task(), key=configured.SECRET_KEY)[:-1] + "?",
         ):  # fmt: skip
             messages.put_payload(Conf.CLUSTER_NAME, payload)
-        queue.wake(job.pk)
+        producer.wake(job.pk)
         messages.put_payload(Conf.CLUSTER_NAME, signed(a_task(name="good")))
         names = []
         while some := taken(pusher, 0.3):
@@ -263,7 +263,7 @@ class TestGarbage:
         self, pusher: QuickBroker, settings: Any
     ) -> None:
         job = make_job()
-        queue.wake(job.pk)
+        producer.wake(job.pk)
         messages.put_payload(Conf.CLUSTER_NAME, signed(a_task(), key="the key of yesterday"))
         messages.put_payload(Conf.CLUSTER_NAME, signed(a_task(), key="the key of the year before"))
         settings.SECRET_KEY_FALLBACKS = ["another", "the key of yesterday"]
@@ -277,20 +277,20 @@ class TestGarbage:
         old = a_task(func=TASK, args=(str(job.pk),), name=str(job.pk))
         for payload in (signed(old), signed(a_task()), "garbage", ""):
             OrmQ.objects.create(key=Conf.CLUSTER_NAME, payload=payload, lock=timezone.now())
-        assert queue.adopt() == 4
+        assert producer.adopt() == 4
         assert not OrmQ.objects.exists()
         names = []
         while some := taken(pusher, 0.3):
             names += [task["name"] for task in some]
         assert names == [str(job.pk), "theirs"]
-        assert queue.adopt() == 0
+        assert producer.adopt() == 0
 
 
 class TestPause:
     def test_while_all_is_paused_messages_wait(self, pusher: QuickBroker) -> None:
         pause = Pause.objects.create(kind="")
         job = make_job()
-        queue.wake(job.pk)
+        producer.wake(job.pk)
         assert taken(pusher, 0.4) == []
         pause.delete()
         assert job_ids(taken(pusher)) == [job.pk]

@@ -14,7 +14,7 @@ from django.db import connection
 
 from tests.factories import make_job
 from tests.paths import ROOT
-from uploads.jobs import queue, wakeup
+from uploads.jobs.queue import notify, producer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
 
@@ -38,25 +38,25 @@ class TestBells:
         child.send_signal(signal.SIGKILL)
         child.wait()
         child.stdout.close()
-        left = list(wakeup._folder().glob(f"{child.pid}.*"))
+        left = list(notify._folder().glob(f"{child.pid}.*"))
         assert left
-        queue.wake(make_job().pk)
+        producer.wake(make_job().pk)
         assert not any(path.exists() for path in left)
 
     def test_a_deep_data_directory_is_no_hindrance(self, settings: Any, tmp_path: Path) -> None:
         settings.DATA_DIR = tmp_path / ("d" * 100) / ("e" * 100)
         settings.DATA_DIR.mkdir(parents=True)
-        ear = wakeup.SocketEar()
-        wakeup._ring_sockets()
+        ear = notify.SocketEar()
+        notify._ring_sockets()
         assert ear.wait(1)
         assert not ear.wait(0)
         ear.close()
-        assert list(wakeup._folder().iterdir()) == []
+        assert list(notify._folder().iterdir()) == []
 
     def test_a_flood_of_bells_blocks_nobody(self, settings: Any, tmp_path: Path) -> None:
         settings.DATA_DIR = tmp_path
-        ear = wakeup.SocketEar()
+        ear = notify.SocketEar()
         for _ in range(1000):
-            wakeup._ring_sockets()
+            notify._ring_sockets()
         assert ear.wait(0)
         ear.close()
