@@ -59,7 +59,7 @@ def jobs(count: int) -> None:
     """Accept real jobs of 1 KiB of text each."""
     from django.contrib.auth.models import User
 
-    from uploads.jobs import lifecycle
+    from uploads.jobs.lifecycle import execution
     from uploads.storage.disk import Incoming
 
     owner, _new = User.objects.get_or_create(username="bench")
@@ -71,9 +71,9 @@ def jobs(count: int) -> None:
             incoming.write(text)
             incoming.keep()
             landed.append(
-                lifecycle.Landed(incoming.job_id, "note.txt", "text/plain", incoming.size, incoming.sha256)
+                execution.Landed(incoming.job_id, "note.txt", "text/plain", incoming.size, incoming.sha256)
             )
-        lifecycle.accept(owner.pk, landed)
+        execution.accept(owner.pk, landed)
 
 
 def finished(_count: int) -> None:
@@ -98,8 +98,9 @@ def verbs(waiting: int) -> None:
     from django.utils import timezone
     from django_q.conf import Conf
 
-    from uploads.jobs import cluster, lifecycle
-    from uploads.jobs.identity import this_worker
+    from uploads.jobs import cluster
+    from uploads.jobs.lifecycle import execution
+    from uploads.jobs.lifecycle.worker_id import this_worker
     from uploads.jobs.queue import messages, producer
     from uploads.models import UploadJob
     from uploads.processing.sandbox import Done, Usage
@@ -127,9 +128,9 @@ def verbs(waiting: int) -> None:
         began = time.perf_counter()
         taken, _wait = messages.take(Conf.CLUSTER_NAME, 20)
         for one in taken:
-            job = lifecycle.start(one.job, me) if one.job else None
+            job = execution.start(one.job, me) if one.job else None
             assert job is not None
-            lifecycle.succeed(job.pk, job.attempt, done)
+            execution.succeed(job.pk, job.attempt, done)
         spent += [(time.perf_counter() - began) / len(taken)] * len(taken)
     print(json.dumps(statistics.median(spent)))
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from uploads.intake import limits
-from uploads.jobs import capacity, line
+from uploads.jobs.lifecycle import capacity, queue_position
 from uploads.models import ApiToken
 
 
@@ -21,7 +21,7 @@ def _nothing_remembered() -> None:
     capacity._plenty.clear()
     capacity._uncounted = (0, 0.0, 0)
     limits._reserved.until = 0
-    line.forget()
+    queue_position.forget()
 
 
 @pytest.fixture

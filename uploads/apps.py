@@ -15,11 +15,11 @@ class UploadsConfig(AppConfig):
         from django.core.exceptions import ImproperlyConfigured
         from django_q.signals import post_spawn
 
-        from uploads.jobs import budgets
+        from uploads.jobs.lifecycle import retry_policy
         from uploads.processing.registry import Registry
 
         # A wrong setting stops the start-up; a worker that met it later would die again and again.
-        budgets.table()
+        retry_policy.table()
         try:
             Registry(settings.UPLOADS_PROCESSORS).check(settings.UPLOADS_LIMITS)
         except (ValueError, ImportError) as wrong:

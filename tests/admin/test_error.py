@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from tests.admin.test_job_acts import confirmed, told
 from tests.factories import make_error, make_failed_job, make_job, make_operator, make_user
-from uploads.jobs import lifecycle, review
+from uploads.jobs import review
+from uploads.jobs.lifecycle import execution
 from uploads.models import ErrorRecord, UploadJob
 
 Browse = Callable[[User], Client]
@@ -80,7 +81,7 @@ def test_a_search_finds_by_name_message_job_and_digest_also_after_the_job_has_go
     job = make_failed_job(filename="wanted.csv")
     error = error_of(job)
     ErrorRecord.objects.filter(pk=error.pk).update(message="Line 7 has nine fields.")
-    lifecycle.delete(job.pk)
+    execution.delete(job.pk)
     make_error(filename="other")
 
     for text in ("WANTED", "nine fields", str(job.pk), job.pk.hex, error.sha256, error.sha256[:10]):
@@ -123,7 +124,7 @@ def test_a_page_tells_code_advice_traceback_worker_file_and_the_other_records(
 
 
 def test_a_record_outlives_its_job_and_says_so(at: Client, failed: ErrorRecord) -> None:
-    lifecycle.delete(failed.job_uuid)
+    execution.delete(failed.job_uuid)
 
     page = at.get(f"{URL}{failed.pk}/change/").content.decode()
 
@@ -150,7 +151,7 @@ def test_a_retry_moves_each_job_once_and_logs_job_and_record(at: Client, chief: 
     first = error_of(job)
     second = make_error(job, attempt=1)
     orphan = make_error()
-    lifecycle.delete(orphan.job_uuid)
+    execution.delete(orphan.job_uuid)
     running = make_error(make_job("running"))
 
     answer = act(at, "retry", [first, second, orphan, running])

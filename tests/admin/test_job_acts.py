@@ -14,7 +14,7 @@ from django.test import Client
 
 from tests.factories import make_artifact, make_attempt, make_failed_job, make_job, make_operator
 from uploads.admin import acts
-from uploads.jobs import lifecycle
+from uploads.jobs.lifecycle import execution
 from uploads.models import ErrorRecord, State, UploadJob
 from uploads.storage import disk
 
@@ -94,7 +94,7 @@ def test_a_job_that_somebody_else_moved_meanwhile_is_skipped(
     at: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = make_failed_job(), make_failed_job()
-    retry = lifecycle.retry
+    retry = execution.retry
 
     def race(job_id: Any) -> None:
         """A colleague is faster with the one that comes second."""
@@ -103,7 +103,7 @@ def test_a_job_that_somebody_else_moved_meanwhile_is_skipped(
             retry(other.pk)
         retry(job_id)
 
-    monkeypatch.setattr(lifecycle, "retry", race)
+    monkeypatch.setattr(execution, "retry", race)
     answer = act(at, "retry", [first, second])
 
     assert "1 upload job queued again. 1 skipped: 1 × The job is queued" in told(answer)
@@ -248,13 +248,13 @@ def test_the_delete_button_of_a_page_goes_through_the_lifecycle_too(
 
 def test_a_delete_that_came_second_is_no_error(at: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job()
-    delete = lifecycle.delete
+    delete = execution.delete
 
     def twice(job_id: Any) -> None:
         delete(job_id)
         delete(job_id)
 
-    monkeypatch.setattr(lifecycle, "delete", twice)
+    monkeypatch.setattr(execution, "delete", twice)
     answer = at.post(f"{URL}{job.pk}/delete/", {"post": "yes"}, follow=True)
 
     assert "There is no such job." in told(answer)

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.factories import make_job, make_operator
-from uploads.jobs import pausing
+from uploads.jobs.lifecycle import pauses
 from uploads.models import Pause, State
 
 pytestmark = pytest.mark.django_db
@@ -29,14 +29,14 @@ def test_an_operator_pauses_a_kind_with_a_note_and_the_index_says_so(at: Client,
 
 
 def test_deleting_the_pause_resumes_and_is_logged(at: Client, chief: User) -> None:
-    pause = pausing.pause("", chief)
+    pause = pauses.pause("", chief)
     assert "No job is started." in at.get("/admin/").content.decode()
     at.post(f"{PAUSES}{pause.pk}/delete/", {"post": "yes"})
     assert not Pause.objects.exists()
     assert LogEntry.objects.filter(object_id=str(pause.pk)).exists()
     at.post(
         PAUSES,
-        {"action": "delete_selected", "_selected_action": [pausing.pause("", chief).pk], "post": "yes"},
+        {"action": "delete_selected", "_selected_action": [pauses.pause("", chief).pk], "post": "yes"},
     )
     assert not Pause.objects.exists()
 
@@ -44,7 +44,7 @@ def test_deleting_the_pause_resumes_and_is_logged(at: Client, chief: User) -> No
 def test_a_second_pause_of_a_kind_and_an_unknown_kind_are_refused_on_the_form(
     at: Client, chief: User
 ) -> None:
-    pausing.pause("pdf", chief)
+    pauses.pause("pdf", chief)
     for kind in ("pdf", "poem"):
         assert at.post(f"{PAUSES}add/", {"kind": kind}).status_code == 200
     assert Pause.objects.count() == 1
@@ -52,7 +52,7 @@ def test_a_second_pause_of_a_kind_and_an_unknown_kind_are_refused_on_the_form(
 
 def test_who_may_only_look_neither_pauses_nor_resumes(browse: Callable[[User], Client], chief: User) -> None:
     client = browse(make_operator("", "view_pause"))
-    pause = pausing.pause("", chief)
+    pause = pauses.pause("", chief)
     assert client.get(PAUSES).status_code == 200
     assert client.post(f"{PAUSES}add/", {"kind": "pdf"}).status_code == 403
     assert client.post(f"{PAUSES}{pause.pk}/delete/", {"post": "yes"}).status_code == 403

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tests.api.conftest import by_token, problem_of
 from tests.factories import make_error, make_failed_job, make_job
-from uploads.jobs import lifecycle
+from uploads.jobs.lifecycle import execution
 from uploads.models import ErrorRecord, UploadJob
 
 
@@ -67,7 +67,7 @@ def test_a_retry_queues_the_records_job(client: Client, data_dir: Path) -> None:
 
 def test_a_record_outlives_its_job_but_cannot_bring_it_back(client: Client) -> None:
     error = make_error()
-    lifecycle.delete(error.job_uuid)
+    execution.delete(error.job_uuid)
     assert client.get(f"/api/errors/{error.pk}").json()["job_exists"] is False
     problem_of(client.post(f"/api/errors/{error.pk}/retry"), 409, "wrong_state")
     assert not UploadJob.objects.exists()

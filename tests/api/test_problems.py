@@ -18,7 +18,7 @@ from tests.paths import ROOT
 from uploads.api import describe, problems
 from uploads.api.api import api
 from uploads.codes import REFUSALS, Refused
-from uploads.jobs import access
+from uploads.jobs.lifecycle import permissions
 from uploads.models import ApiToken
 from uploads.storage.durable import StorageUnavailable
 
@@ -31,7 +31,7 @@ def broken(program: Client, monkeypatch: pytest.MonkeyPatch) -> object:
         def raise_it(_user: object) -> None:
             raise wrong
 
-        monkeypatch.setattr(access, "own", raise_it)
+        monkeypatch.setattr(permissions, "own", raise_it)
         return program.get("/api/jobs")
 
     return ask

@@ -19,7 +19,7 @@ from django.utils.http import parse_http_date
 from tests.api.conftest import by_session, by_token, problem_of
 from tests.api.tus_client import DATA, ROOT, ask, b64, create, head, patch, sha256
 from uploads.intake import tus_headers
-from uploads.jobs import lifecycle
+from uploads.jobs.lifecycle import execution
 from uploads.models import State, Transfer, UploadJob
 from uploads.storage import disk, fence
 
@@ -144,9 +144,9 @@ def stage(name: str, owner: User, colleague: User) -> str:
     if name != "fresh":
         patch(client, path, 0, DATA if name in ("whole", "whole and deleted") else DATA[:50])
     if name in ("deleted", "whole and deleted"):
-        lifecycle.delete(job_id)
+        execution.delete(job_id)
     if name == "cancelled":
-        lifecycle.cancel(job_id)
+        execution.cancel(job_id)
     if name == "expired":
         Transfer.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     return path

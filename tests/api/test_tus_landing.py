@@ -13,7 +13,8 @@ from django.test import Client
 from tests.api.tus_client import DATA, create, head, patch, sha256
 from uploads.db import clock, group_commit
 from uploads.intake import tus_writing
-from uploads.jobs import lifecycle, transfers
+from uploads.jobs import transfers
+from uploads.jobs.lifecycle import execution
 from uploads.models import Message, State, Transfer, UploadJob
 from uploads.storage import append, disk, fence
 from uploads.storage.fence import Superseded
@@ -103,7 +104,7 @@ class TestAServerThatDiesBetweenKeepingTheBytesAndQueueingTheJob:
 
     def test_the_owner_may_end_it_and_no_byte_stays(self, program: Client, path: str) -> None:
         job = UploadJob.objects.get()
-        lifecycle.delete(job.pk)
+        execution.delete(job.pk)
         assert not disk.file_path(job.pk).exists() and head(program, path).status_code == 410
 
     def is_queued_once(self) -> None:
@@ -120,7 +121,7 @@ def test_the_bytes_of_a_cancelled_upload_are_gone_though_its_last_request_was_un
     keep = append.Appender.keep
 
     def cancelled_meanwhile(appender: append.Appender) -> None:
-        lifecycle.cancel(job.pk)
+        execution.cancel(job.pk)
         keep(appender)
 
     monkeypatch.setattr(append.Appender, "keep", cancelled_meanwhile)
@@ -166,7 +167,7 @@ class TestTheFirstRequestWithBytes:
         first = append.Appender.first
 
         def cancelled_before(*args: Any, **more: Any) -> append.Appender | None:
-            lifecycle.cancel(job.pk)
+            execution.cancel(job.pk)
             return first(*args, **more)
 
         monkeypatch.setattr(append.Appender, "first", cancelled_before)
@@ -219,7 +220,7 @@ class TestBytesAreCommittedWhileTheNextAreRead:
 
         def cancelled(*told: Any) -> None:
             if not advances:
-                lifecycle.cancel(job.pk)
+                execution.cancel(job.pk)
             noted(*told)
 
         monkeypatch.setattr(transfers, "advance", cancelled)

@@ -18,7 +18,7 @@ from django.test import RequestFactory
 from uploads.codes import Refused
 from uploads.intake import limits
 from uploads.intake.receive import receive_multipart, receive_raw
-from uploads.jobs import lifecycle
+from uploads.jobs.lifecycle import execution
 from uploads.models import State, UploadJob
 from uploads.storage import disk
 from uploads.storage.durable import StorageUnavailable
@@ -190,7 +190,7 @@ class TestRoom:
         self, owner: User, settings: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(disk, "free_bytes", lambda: 1000)
-        lifecycle.open_upload(owner.pk, "coming.bin", "", 950)
+        execution.open_upload(owner.pk, "coming.bin", "", 950)
         with pytest.raises(Refused) as refused:
             receive_raw(put(b"x" * 100), owner, "a")
         assert refused.value.code == "disk_full"
@@ -211,12 +211,12 @@ class TestRoom:
 
     def test_the_last_place_is_given_once(self, owner: User, settings: Any) -> None:
         settings.UPLOADS_MAX_QUEUED = 1
-        other = lifecycle.Landed(uuid4(), "b", "", 1, "0" * 64)
+        other = execution.Landed(uuid4(), "b", "", 1, "0" * 64)
 
         class Racing(Body):
             def read(self, size: int | None = -1, /) -> bytes:
                 if not UploadJob.objects.exists():
-                    lifecycle.accept(owner.pk, [other])
+                    execution.accept(owner.pk, [other])
                 return super().read(size)
 
         second = put(b"x" * 10)
@@ -330,7 +330,7 @@ def test_an_upload_cancelled_while_it_comes_is_refused_and_stays_cancelled(owner
         def read(self, size: int | None = -1, /) -> bytes:
             row = UploadJob.objects.get()
             if row.state == State.RECEIVING:
-                lifecycle.cancel(row.pk)
+                execution.cancel(row.pk)
             return super().read(size)
 
     sent = put(bytes(9 * MIB))

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from tests.factories import make_artifact, make_attempt, make_failed_job, make_job, make_node
 from tests.jobs.test_tidy import aged, artifacts
-from uploads.jobs import doctor, lifecycle
+from uploads.jobs import doctor
+from uploads.jobs.lifecycle import execution
 from uploads.jobs.queue import producer
 from uploads.models import Node, Outcome, Pause, State, UploadJob
 from uploads.storage import disk
@@ -137,7 +138,7 @@ class TestJobsAndWorkers:
         assert said() == [f"Attempt 1 of job {job.pk} failed without an error record."]
 
     def test_the_records_of_a_deleted_job_are_history(self) -> None:
-        lifecycle.delete(make_failed_job().pk)
+        execution.delete(make_failed_job().pk)
         assert said() == []
 
 

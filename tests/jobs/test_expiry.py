@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from tests.api.conftest import by_token
 from tests.api.tus_client import DATA, ROOT, ask, create, head, patch
-from uploads.jobs import acceptance, expiry, keeper, tidy
+from uploads.jobs import expiry, keeper, tidy
+from uploads.jobs.lifecycle import submission
 from uploads.models import State, Transfer, UploadJob
 from uploads.storage import disk, fence, parts
 
@@ -136,7 +137,7 @@ class TestCrashes:
             if request.param == "before the rename":
                 patched.setattr(Path, "rename", dies)
             else:
-                patched.setattr(acceptance, "land", dies)
+                patched.setattr(submission, "land", dies)
             patch(client, path, 50, DATA[50:])
         assert UploadJob.objects.get().state == State.RECEIVING
         return path

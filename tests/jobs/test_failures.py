@@ -11,8 +11,8 @@ from django_q.models import Task
 
 from tests.factories import make_job
 from uploads.jobs import failures
+from uploads.jobs.lifecycle.failure_report import AttemptFailed, FailureReport
 from uploads.jobs.queue.producer import HOOK, TASK
-from uploads.jobs.report import AttemptFailed, FailureReport
 from uploads.models import ErrorRecord, State, UploadJob
 
 pytestmark = pytest.mark.django_db

@@ -10,8 +10,9 @@ import pytest
 from django.utils import timezone
 
 from tests.factories import make_attempt, make_job
-from uploads.jobs import heartbeat, lifecycle
+from uploads.jobs import heartbeat
 from uploads.jobs.heartbeat import Heartbeat
+from uploads.jobs.lifecycle import execution
 from uploads.models import State, UploadJob
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,7 +45,7 @@ def test_a_short_attempt_has_no_thread_of_its_own(job: UploadJob) -> None:
 def test_an_attempt_that_goes_on_is_noticed_and_told_that_it_is_not_ours_any_more(
     job: UploadJob, hasty: None
 ) -> None:
-    lifecycle.cancel(job.pk)
+    execution.cancel(job.pk)
     with Heartbeat(job.pk, 1) as beat:
         assert select.select([beat.stop_fd], [], [], 2)[0]
         assert beat.reason == "lost"

@@ -13,10 +13,11 @@ from django.utils import timezone
 from django_q.models import Task
 
 from tests.factories import make_attempt, make_job, make_node
-from uploads.jobs import lifecycle, sweep
-from uploads.jobs.identity import process_started
+from uploads.jobs import sweep
+from uploads.jobs.lifecycle import execution
+from uploads.jobs.lifecycle.failure_report import FailureReport
+from uploads.jobs.lifecycle.worker_id import process_started
 from uploads.jobs.queue import producer
-from uploads.jobs.report import FailureReport
 from uploads.models import Attempt, ErrorRecord, Message, Node, Outcome, State, UploadJob
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
@@ -115,7 +116,7 @@ class TestLeasesAndDeadlines:
         job = make_job(State.RUNNING, lease_until=LONG_AGO)
         make_attempt(job)
         seen = sweep.running
-        monkeypatch.setattr(sweep, "running", lambda only=None: [seen(only), lifecycle.renew(job.pk, 1)][0])
+        monkeypatch.setattr(sweep, "running", lambda only=None: [seen(only), execution.renew(job.pk, 1)][0])
         assert sweep.expired_leases() == []
         assert not ErrorRecord.objects.exists()
 
@@ -191,9 +192,9 @@ class TestLostWakeUps:
 
 def test_each_attempt_gets_a_deadline_from_the_setting(owner: Any, settings: Any, data_dir: Path) -> None:
     settings.UPLOADS_TASK_TIMEOUT = 100
-    from uploads.jobs.identity import this_worker
+    from uploads.jobs.lifecycle.worker_id import this_worker
 
-    job = lifecycle.start(make_job(owner=owner).pk, this_worker())
+    job = execution.start(make_job(owner=owner).pk, this_worker())
     assert job is not None
     attempt = Attempt.objects.get(job=job)
     assert attempt.deadline is not None

@@ -9,7 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from uploads.codes import Refused
-from uploads.jobs import lifecycle, transfers
+from uploads.jobs import transfers
+from uploads.jobs.lifecycle import execution
 from uploads.jobs.transfers import Upload
 from uploads.models import State, Transfer, UploadJob
 from uploads.storage.append import Appender
@@ -71,7 +72,7 @@ class TestAdvancing:
 
     def test_a_cancelled_upload_does_not_move(self, upload: Upload) -> None:
         generation = transfers.take(upload, 0)
-        lifecycle.cancel(upload.id)
+        execution.cancel(upload.id)
         assert refusal(transfers.advance, upload.id, generation, 42, 100) == "gone"
         assert offset() == 0
 

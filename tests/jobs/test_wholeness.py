@@ -10,7 +10,7 @@ import pytest
 
 from tests.factories import make_job
 from uploads.jobs import worker
-from uploads.jobs.report import AttemptFailed
+from uploads.jobs.lifecycle.failure_report import AttemptFailed
 from uploads.jobs.wholeness import make_whole
 from uploads.models import State, UploadJob
 from uploads.storage import disk, parts

@@ -14,8 +14,9 @@ from django.utils import timezone
 from django_q.exceptions import TimeoutException
 
 from tests.factories import make_job
-from uploads.jobs import lifecycle, stopping, worker
-from uploads.jobs.report import AttemptFailed, FailureReport
+from uploads.jobs import stopping, worker
+from uploads.jobs.lifecycle import execution
+from uploads.jobs.lifecycle.failure_report import AttemptFailed, FailureReport
 from uploads.models import Artifact, Attempt, ErrorRecord, Message, Outcome, State, UploadJob
 from uploads.processing.sandbox import Done
 from uploads.storage import disk
@@ -92,7 +93,7 @@ def test_a_result_that_cannot_be_saved_is_a_recorded_failure(monkeypatch: pytest
     def broken(*_args: Any) -> bool:
         raise ValueError("no room in the row")
 
-    monkeypatch.setattr(lifecycle, "succeed", broken)
+    monkeypatch.setattr(execution, "succeed", broken)
     report = failure_of(make_job(data=b"x"))
     assert (report.code, report.exception_type) == ("internal_error", "ValueError")
     assert "no room in the row" in report.traceback
@@ -105,7 +106,7 @@ def test_a_database_that_goes_away_meanwhile_is_no_bug_of_ours(
     def away(*_args: Any) -> bool:
         raise wrong("terminating connection due to administrator command")
 
-    monkeypatch.setattr(lifecycle, "succeed", away)
+    monkeypatch.setattr(execution, "succeed", away)
     assert failure_of(make_job(data=b"x")).code == "storage_unavailable"
 
 
@@ -143,13 +144,13 @@ def test_a_job_cancelled_in_mid_attempt_keeps_nothing_of_it(
     monkeypatch: pytest.MonkeyPatch, png: bytes
 ) -> None:
     job = make_job(data=png, filename="dot.png")
-    succeed = lifecycle.succeed
+    succeed = execution.succeed
 
     def too_late(*args: Any) -> bool:
-        lifecycle.cancel(job.pk)
+        execution.cancel(job.pk)
         return succeed(*args)
 
-    monkeypatch.setattr(lifecycle, "succeed", too_late)
+    monkeypatch.setattr(execution, "succeed", too_late)
     worker.work(str(job.pk))
     job.refresh_from_db()
     assert job.state == State.CANCELLED
@@ -162,7 +163,7 @@ def test_a_job_deleted_in_mid_attempt_is_nobodys_failure(monkeypatch: pytest.Mon
     run = type(worker.sandbox()).run
 
     def deleted(*args: Any, **options: Any) -> Any:
-        lifecycle.delete(job.pk)
+        execution.delete(job.pk)
         return run(*args, **options)
 
     monkeypatch.setattr(type(worker.sandbox()), "run", deleted)

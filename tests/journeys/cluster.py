@@ -19,7 +19,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from tests.paths import ROOT
-from uploads.jobs import lifecycle
+from uploads.jobs.lifecycle import execution
 from uploads.linux import processes
 from uploads.models import Node, UploadJob
 from uploads.storage.disk import Incoming
@@ -125,8 +125,8 @@ def send(user: User, text: str) -> UploadJob:
     incoming = Incoming(uuid4())
     incoming.write(text.encode())
     incoming.keep()
-    landed = lifecycle.Landed(incoming.job_id, "note.txt", "text/plain", incoming.size, incoming.sha256)
-    return lifecycle.accept(user.pk, [landed])[0]
+    landed = execution.Landed(incoming.job_id, "note.txt", "text/plain", incoming.size, incoming.sha256)
+    return execution.accept(user.pk, [landed])[0]
 
 
 def _database_url() -> str:

@@ -16,7 +16,8 @@ from uploads.admin.base import HistoryAdmin
 from uploads.admin.filters import ContentTypeFilter, KindFilter, OwnerFilter, ReviewFilter
 from uploads.admin.site import site
 from uploads.codes import FAILURE_CODES
-from uploads.jobs import lifecycle, review
+from uploads.jobs import review
+from uploads.jobs.lifecycle import execution
 from uploads.models import ErrorRecord, State
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class ErrorAdmin(HistoryAdmin[ErrorRecord]):
         def act(error: ErrorRecord) -> None:
             again = error.job_uuid in retried
             if not again:
-                lifecycle.retry(error.job_uuid)
+                execution.retry(error.job_uuid)
                 if error.job is not None:  # as the rows were filtered; a type checker cannot know
                     acts.note(request, error.job, f"Retried, from error record {error.pk}.")
             if resolve and review.resolve([error.pk], user, "Retried."):

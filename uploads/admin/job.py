@@ -21,7 +21,7 @@ from uploads.admin.base import HistoryAdmin
 from uploads.admin.filters import ContentTypeFilter, ContradictionFilter, KindFilter, OwnerFilter
 from uploads.admin.site import site
 from uploads.codes import Refused
-from uploads.jobs import lifecycle
+from uploads.jobs.lifecycle import execution
 from uploads.models import ACTIVE, ErrorRecord, State, UploadJob
 from uploads.models.job import PRIORITIES
 
@@ -153,7 +153,7 @@ class JobAdmin(HistoryAdmin[UploadJob]):
     @admin.action(description=_("Retry the selected jobs"), permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[UploadJob]) -> None:
         def act(job: UploadJob) -> None:
-            lifecycle.retry(job.pk)
+            execution.retry(job.pk)
             acts.note(request, job, "Retried.")
 
         rows, skipped = acts.in_states(queryset, (State.FAILED, State.CANCELLED))
@@ -162,7 +162,7 @@ class JobAdmin(HistoryAdmin[UploadJob]):
     @admin.action(description=_("Cancel the selected jobs"), permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[UploadJob]) -> None:
         def act(job: UploadJob) -> None:
-            lifecycle.cancel(job.pk)
+            execution.cancel(job.pk)
             acts.note(request, job, "Cancelled.")
 
         rows, skipped = acts.in_states(queryset, ACTIVE)
@@ -180,7 +180,7 @@ class JobAdmin(HistoryAdmin[UploadJob]):
         priority = int(chosen)
 
         def act(job: UploadJob) -> None:
-            lifecycle.prioritise(job.pk, priority)
+            execution.prioritise(job.pk, priority)
             acts.note(request, job, f"Priority set to {priority}.")
 
         rows, skipped = acts.in_states(queryset, ACTIVE)
@@ -200,16 +200,16 @@ class JobAdmin(HistoryAdmin[UploadJob]):
 
         def act(job: UploadJob) -> None:
             acts.note(request, job, "Deleted.", DELETION)
-            lifecycle.delete(job.pk)
+            execution.delete(job.pk)
 
         acts.tell(request, self, acts.on_each(asked.rows(), act), gettext("deleted"))
         return None
 
     def delete_model(self, request: HttpRequest, obj: UploadJob) -> None:
-        lifecycle.delete(obj.pk)
+        execution.delete(obj.pk)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[UploadJob]) -> None:
-        acts.on_each(queryset, lambda job: lifecycle.delete(job.pk))
+        acts.on_each(queryset, lambda job: execution.delete(job.pk))
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -14,7 +14,7 @@ from uploads.admin import words
 from uploads.admin.base import TypedModelAdmin
 from uploads.admin.site import site
 from uploads.codes import Refused
-from uploads.jobs import pausing
+from uploads.jobs.lifecycle import pauses
 from uploads.models import Pause
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class PauseForm(AnyForm):
         super().__init__(*args, **kwargs)
         field = self.fields["kind"]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
-        field.choices = [("", _("all kinds")), *((kind, kind) for kind in pausing.kinds())]
+        field.choices = [("", _("all kinds")), *((kind, kind) for kind in pauses.kinds())]
 
 
 @admin.register(Pause, site=site)
@@ -67,15 +67,15 @@ class PauseAdmin(TypedModelAdmin[Pause]):
             return redirect("admin:uploads_pause_changelist")
 
     def save_model(self, request: HttpRequest, obj: Pause, form: Any, change: bool) -> None:
-        obj.pk = pausing.pause(obj.kind, _acting(request), obj.note).pk
+        obj.pk = pauses.pause(obj.kind, _acting(request), obj.note).pk
 
     def delete_model(self, request: HttpRequest, obj: Pause) -> None:
-        pausing.resume(obj.pk, _acting(request))
+        pauses.resume(obj.pk, _acting(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Pause]) -> None:
         for pause in queryset:
             try:
-                pausing.resume(pause.pk, _acting(request))
+                pauses.resume(pause.pk, _acting(request))
             except Refused as refused:
                 self.message_user(request, phrases.translated(refused.detail))  # somebody else was faster
 

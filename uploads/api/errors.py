@@ -14,7 +14,8 @@ from uploads.api.describe import answers
 from uploads.api.pages import Pages
 from uploads.api.schemas import ErrorOut, ErrorPage, ErrorQuery, JobOut, Resolution
 from uploads.codes import Refused
-from uploads.jobs import access, lifecycle, review
+from uploads.jobs import review
+from uploads.jobs.lifecycle import execution, permissions
 from uploads.models import ErrorRecord, UploadJob
 
 router = Router(tags=["errors"])
@@ -58,7 +59,7 @@ def retry_error(request: HttpRequest, error_id: ErrorId) -> JobOut:
     job_id = _record(error_id).job_id
     if job_id is None:
         raise Refused("wrong_state", "The job of this record has been deleted.")
-    lifecycle.retry(job_id)
+    execution.retry(job_id)
     return JobOut.of(_job(job_id))
 
 
@@ -92,7 +93,7 @@ def reopen_error(request: HttpRequest, error_id: ErrorId) -> ErrorOut:
 def _operator(request: HttpRequest, act: str) -> None:
     """Raises Refused for who may not `view`, `retry` or `resolve` error records."""
     for needed in {"view", act}:
-        if not access.is_operator(user_of(request), f"uploads.{needed}_errorrecord"):
+        if not permissions.is_operator(user_of(request), f"uploads.{needed}_errorrecord"):
             raise Refused("not_allowed", "Error records are for operators.")
 
 

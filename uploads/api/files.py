@@ -26,7 +26,7 @@ from uploads.api.describe import NOT_MODIFIED, answers, binary
 from uploads.api.problems import problem
 from uploads.codes import Refused
 from uploads.db import connections
-from uploads.jobs import access
+from uploads.jobs.lifecycle import permissions
 from uploads.models import State
 from uploads.storage import disk, parts
 from uploads.storage.durable import storage_errors
@@ -64,7 +64,7 @@ def _inline_types() -> dict[str, object]:
     "/{job_id}/file", summary="The file as it was sent", openapi_extra=_described("file", "wrong_state")
 )
 def download_file(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
-    job = access.job_for(user_of(request), job_id)
+    job = permissions.job_for(user_of(request), job_id)
     path = disk.file_path(job_id)
     if job.state == State.RECEIVING:
         raise Refused("wrong_state", "The file is still being received.")
@@ -78,7 +78,7 @@ def download_file(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
     openapi_extra=_described("artifact", **_inline_types()),
 )  # fmt: skip
 def download_artifact(request: HttpRequest, job_id: UUID, name: str) -> HttpResponseBase:
-    job = access.job_for(user_of(request), job_id)
+    job = permissions.job_for(user_of(request), job_id)
     found = next((one for one in job.artifacts.all() if one.name == name), None)
     if found is None:
         raise Refused("not_found", "The job has no such artifact.")

@@ -14,7 +14,7 @@ from uploads.api.auth import user_of
 from uploads.api.describe import NOT_MODIFIED, answers
 from uploads.api.pages import Pages
 from uploads.api.schemas import JobErrorOut, JobErrors, JobOut, JobPage, JobQuery
-from uploads.jobs import access, lifecycle, line
+from uploads.jobs.lifecycle import execution, permissions, queue_position
 from uploads.models import State, UploadJob
 
 router = Router(tags=["jobs"])
@@ -29,7 +29,7 @@ _MOST_ERRORS = 500
 )  # fmt: skip
 @decorate_view(conditional_page)
 def list_jobs(request: HttpRequest, wanted: Query[JobQuery]) -> JobPage:
-    rows = access.own(user_of(request))
+    rows = permissions.own(user_of(request))
     if wanted.state:
         rows = rows.filter(state__in=wanted.state)
     if wanted.q:
@@ -46,7 +46,7 @@ def list_jobs(request: HttpRequest, wanted: Query[JobQuery]) -> JobPage:
 )
 @decorate_view(conditional_page)
 def get_job(request: HttpRequest, job_id: UUID) -> JobOut:
-    (job,) = _faces(access.job_for(user_of(request), job_id))
+    (job,) = _faces(permissions.job_for(user_of(request), job_id))
     return job
 
 
@@ -55,8 +55,8 @@ def get_job(request: HttpRequest, job_id: UUID) -> JobOut:
     openapi_extra=answers("not_found", "not_allowed", unsafe=True),
 )  # fmt: skip
 def delete_job(request: HttpRequest, job_id: UUID) -> None:
-    access.job_for(user_of(request), job_id, "delete")
-    lifecycle.delete(job_id)
+    permissions.job_for(user_of(request), job_id, "delete")
+    execution.delete(job_id)
 
 
 @router.post(
@@ -64,9 +64,9 @@ def delete_job(request: HttpRequest, job_id: UUID) -> None:
     openapi_extra=answers("not_found", "not_allowed", "wrong_state", unsafe=True),
 )  # fmt: skip
 def retry_job(request: HttpRequest, job_id: UUID) -> JobOut:
-    access.job_for(user_of(request), job_id, "retry")
-    lifecycle.retry(job_id)
-    return JobOut.of(access.job_for(user_of(request), job_id))
+    permissions.job_for(user_of(request), job_id, "retry")
+    execution.retry(job_id)
+    return JobOut.of(permissions.job_for(user_of(request), job_id))
 
 
 @router.post(
@@ -74,9 +74,9 @@ def retry_job(request: HttpRequest, job_id: UUID) -> JobOut:
     openapi_extra=answers("not_found", "not_allowed", "wrong_state", unsafe=True),
 )  # fmt: skip
 def cancel_job(request: HttpRequest, job_id: UUID) -> JobOut:
-    access.job_for(user_of(request), job_id, "cancel")
-    lifecycle.cancel(job_id)
-    return JobOut.of(access.job_for(user_of(request), job_id))
+    permissions.job_for(user_of(request), job_id, "cancel")
+    execution.cancel(job_id)
+    return JobOut.of(permissions.job_for(user_of(request), job_id))
 
 
 @router.get(
@@ -85,7 +85,7 @@ def cancel_job(request: HttpRequest, job_id: UUID) -> JobOut:
 )  # fmt: skip
 def list_job_errors(request: HttpRequest, job_id: UUID) -> JobErrors:
     """The latest 500 failed attempts, in order, in the uploader's words."""
-    job = access.job_for(user_of(request), job_id)
+    job = permissions.job_for(user_of(request), job_id)
     latest = job.errors.order_by("-attempt")[:_MOST_ERRORS]
     return JobErrors(items=[JobErrorOut.of(record) for record in reversed(latest)])
 
@@ -93,7 +93,7 @@ def list_job_errors(request: HttpRequest, job_id: UUID) -> JobErrors:
 def _faces(*jobs: UploadJob) -> list[JobOut]:
     """Of a job that waits, with its place in line."""
     waits = any(job.state == State.QUEUED for job in jobs)
-    stand = line.line() if waits else line.EMPTY
+    stand = queue_position.line() if waits else queue_position.EMPTY
     return [JobOut.of(job, stand) for job in jobs]
 
 

@@ -13,7 +13,7 @@ from uploads.api.auth import user_of
 from uploads.api.describe import answers
 from uploads.api.schemas import NewPause, PauseList, PauseOut
 from uploads.codes import Refused
-from uploads.jobs import access, pausing
+from uploads.jobs.lifecycle import pauses, permissions
 from uploads.models import Pause
 
 router = Router(tags=["pauses"])
@@ -37,7 +37,7 @@ def list_pauses(request: HttpRequest) -> PauseList:
 )  # fmt: skip
 def add_pause(request: HttpRequest, wanted: NewPause) -> Status[PauseOut]:
     _operator(request, "add")
-    return Status(201, PauseOut.of(pausing.pause(wanted.kind, user_of(request), wanted.note)))
+    return Status(201, PauseOut.of(pauses.pause(wanted.kind, user_of(request), wanted.note)))
 
 
 @router.delete(
@@ -46,12 +46,12 @@ def add_pause(request: HttpRequest, wanted: NewPause) -> Status[PauseOut]:
 )  # fmt: skip
 def remove_pause(request: HttpRequest, pause_id: PauseId) -> Status[None]:
     _operator(request, "delete")
-    pausing.resume(pause_id, user_of(request))
+    pauses.resume(pause_id, user_of(request))
     return Status(204, None)
 
 
 def _operator(request: HttpRequest, act: str) -> None:
     """Raises Refused for who may not `view`, `add` or `delete` pauses."""
     for needed in {"view", act}:
-        if not access.is_operator(user_of(request), f"uploads.{needed}_pause"):
+        if not permissions.is_operator(user_of(request), f"uploads.{needed}_pause"):
             raise Refused("not_allowed", "Pauses are for operators.")

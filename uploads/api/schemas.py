@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from uploads import phrases
 from uploads.codes import FAILURE_CODES
-from uploads.jobs.line import EMPTY, Line
+from uploads.jobs.lifecycle.queue_position import EMPTY, Line
 from uploads.models import ErrorRecord, Pause, State, UploadJob
 
 # Kept as a closed list in the description, though it is plain text in the row.

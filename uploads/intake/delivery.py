@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from uploads.codes import Refused
 from uploads.db import connections
 from uploads.intake import limits
-from uploads.jobs import lifecycle
+from uploads.jobs.lifecycle import execution
 from uploads.storage.disk import Incoming
 from uploads.storage.durable import StorageUnavailable
 from uploads.telemetry import metrics
@@ -35,8 +35,8 @@ class Arrival:
     incoming: Incoming
 
     @property
-    def landed(self) -> lifecycle.Landed:
-        return lifecycle.Landed(
+    def landed(self) -> execution.Landed:
+        return execution.Landed(
             self.job_id,
             self.filename,
             self.declared_type,
@@ -56,7 +56,7 @@ class Delivery:
     def begin(self, filename: str, content_type: str, size: int, *, row: bool) -> Arrival:
         """Begin a file of `size` bytes (at most); with `row` its job is there to see while it comes."""
         declared = declared_type(content_type, filename)
-        job_id = lifecycle.open_upload(self.owner_id, filename, declared, size) if row else uuid4()
+        job_id = execution.open_upload(self.owner_id, filename, declared, size) if row else uuid4()
         try:
             if row:
                 # With our own row in the sum: of two that race for the last space, not both get it.
@@ -64,14 +64,14 @@ class Delivery:
             incoming = Incoming(job_id)
         except (Refused, StorageUnavailable):
             if row:
-                lifecycle.abandon(job_id)
+                execution.abandon(job_id)
             raise
         finally:
             connections.let_go()
         self.arrivals.append(Arrival(filename, declared, job_id, row, incoming))
         return self.arrivals[-1]
 
-    def keep(self) -> list[lifecycle.Landed]:
+    def keep(self) -> list[execution.Landed]:
         """Make all files durable, in their order."""
         for arrival in self.arrivals:
             try:
@@ -82,7 +82,7 @@ class Delivery:
 
     def accept(self, door: str) -> list[UploadJob]:
         """Make all files durable, then queue them in one commit."""
-        jobs = lifecycle.accept(self.owner_id, self.keep())
+        jobs = execution.accept(self.owner_id, self.keep())
         metrics.UPLOADS.labels(door).inc(len(jobs))
         metrics.UPLOAD_BYTES.labels(door).inc(sum(job.size for job in jobs))
         return jobs
@@ -91,7 +91,7 @@ class Delivery:
         for arrival in self.arrivals:
             arrival.incoming.discard()
             if arrival.opened:
-                lifecycle.abandon(arrival.job_id)
+                execution.abandon(arrival.job_id)
 
 
 @contextmanager

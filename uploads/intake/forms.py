@@ -20,7 +20,7 @@ from uploads.db import connections
 from uploads.intake import body, csrf, limits
 from uploads.intake.delivery import Arrival, Delivery
 from uploads.intake.names import safe_filename
-from uploads.jobs import lifecycle
+from uploads.jobs.lifecycle import execution
 
 FIELD = "file"
 TOKEN_FIELD = "csrfmiddlewaretoken"  # noqa: S105 - the name of a field
@@ -114,14 +114,14 @@ class Form:
             csrf.check(self.request, self.field.decode("latin-1"))
             self.checked = True
         if self.arrival is not None and self.arrival.opened:
-            lifecycle.measure(self.arrival.job_id, self.arrival.incoming.size)
+            execution.measure(self.arrival.job_id, self.arrival.incoming.size)
             connections.let_go()
         self.arrival = None
 
     def _show(self, arrival: Arrival) -> None:
         """Give a file that has grown large its row; its size is at most what is left of the request."""
         most = arrival.incoming.size + self.length - self.came
-        lifecycle.open_upload(
+        execution.open_upload(
             self.files.owner_id, arrival.filename, arrival.declared_type, most, job_id=arrival.job_id
         )
         arrival.opened = True

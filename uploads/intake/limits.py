@@ -16,7 +16,7 @@ from django.http import HttpRequest
 
 from uploads.codes import Refused
 from uploads.db import connections
-from uploads.jobs import capacity
+from uploads.jobs.lifecycle import capacity
 from uploads.models import UploadJob
 from uploads.storage import disk
 

@@ -17,7 +17,7 @@ from uploads.intake import body, limits
 from uploads.intake.delivery import Arrival, delivery
 from uploads.intake.forms import FIELD, Form
 from uploads.intake.names import safe_filename
-from uploads.jobs import capacity
+from uploads.jobs.lifecycle import capacity
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -17,7 +17,8 @@ from uploads.intake import body, limits, tus_headers
 from uploads.intake.delivery import declared_type, delivery
 from uploads.intake.names import safe_filename
 from uploads.intake.tus_writing import Writing
-from uploads.jobs import capacity, concatenation, lifecycle, transfers
+from uploads.jobs import concatenation, transfers
+from uploads.jobs.lifecycle import capacity, execution
 from uploads.jobs.transfers import Upload
 from uploads.models import Concat
 from uploads.storage import append
@@ -94,7 +95,7 @@ def patch(request: HttpRequest, user: User, job_id: UUID) -> Upload:
 
 def end(user: User, job_id: UUID) -> None:
     """Remove an upload, and its job, whatever has become of it. Raises Refused."""
-    lifecycle.delete(transfers.find(user.pk, job_id).id)
+    execution.delete(transfers.find(user.pk, job_id).id)
 
 
 def _open(user: User, said: tus_headers.Creation) -> Upload:

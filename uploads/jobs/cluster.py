@@ -18,8 +18,8 @@ from django.db import connections
 from django_q.cluster import Sentinel
 from django_q.conf import Conf
 
-from uploads.jobs import identity
 from uploads.jobs.board import Board
+from uploads.jobs.lifecycle import worker_id
 from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.queue.broker import QuickBroker
 from uploads.linux.holder_lock import HolderLock
@@ -86,7 +86,7 @@ def run(node: NodeIdentity, board: Board, *, run_once: bool) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    identity.node_id = node.id
+    worker_id.node_id = node.id
     WatchedSentinel.board = board
     context = multiprocessing.get_context("fork")
     stop_event, start_event = context.Event(), context.Event()

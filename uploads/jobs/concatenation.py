@@ -13,7 +13,8 @@ from django.conf import settings
 from django.db import transaction
 
 from uploads.codes import Refused
-from uploads.jobs import capacity, transfers
+from uploads.jobs import transfers
+from uploads.jobs.lifecycle import capacity
 from uploads.models import Concat, State, Transfer, UploadJob
 from uploads.storage import disk, parts
 from uploads.storage.durable import StorageUnavailable

@@ -17,7 +17,8 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from uploads.codes import Refused
-from uploads.jobs import lifecycle, transfers
+from uploads.jobs import transfers
+from uploads.jobs.lifecycle import execution
 from uploads.jobs.sweep import Finding
 from uploads.models import Concat, JobQuerySet, Transfer, UploadJob
 from uploads.storage import disk, fence, inventory, parts
@@ -58,7 +59,7 @@ def expired_transfers(*, dry_run: bool = False) -> list[Finding]:
                 # Looked at again under locks, the job's first: its client may have come back this moment.
                 job = UploadJob.objects.receiving().filter(pk=job_id).select_for_update().first()
                 expired = late.filter(pk=job_id).select_for_update().first()
-                if job is None or expired is None or not lifecycle.abandon(job_id):
+                if job is None or expired is None or not execution.abandon(job_id):
                     continue
             disk.remove_job(job_id)
         found.append(Finding("a resumable upload has expired", "given up", job_id))

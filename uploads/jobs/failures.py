@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from uploads.jobs import lifecycle
-from uploads.jobs.report import FailureReport
+from uploads.jobs.lifecycle import execution
+from uploads.jobs.lifecycle.failure_report import FailureReport
 from uploads.models import UploadJob
 from uploads.telemetry.logs import get_logger
 
@@ -27,7 +27,7 @@ def record_failure(task: Task) -> None:
     report = _report(task)
     if report is None:
         log.error("hook.unreadable_failure", task=task.name, result=str(task.result)[:500])
-    elif not lifecycle.fail(report):
+    elif not execution.fail(report):
         log.info("hook.nothing_to_record", job=report.job, attempt=report.attempt)
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from uploads.jobs import lifecycle, stopping
+from uploads.jobs import stopping
+from uploads.jobs.lifecycle import execution
 from uploads.models import UploadJob
 from uploads.telemetry.logs import get_logger
 
@@ -92,7 +93,7 @@ class Heartbeat:
                 try:
                     if self._progress or time.monotonic() - renewed >= RENEW_EVERY:
                         progress, self._progress = self._progress, {}
-                        ours = lifecycle.renew(self.job_id, self.attempt, **progress)
+                        ours = execution.renew(self.job_id, self.attempt, **progress)
                         renewed = time.monotonic() if ours else renewed
                     else:
                         ours = UploadJob.objects.running(self.attempt).filter(pk=self.job_id).exists()

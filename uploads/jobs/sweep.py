@@ -16,9 +16,10 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 from django_q.models import Task
 
-from uploads.jobs import failures, lifecycle
+from uploads.jobs import failures
+from uploads.jobs.lifecycle import execution
+from uploads.jobs.lifecycle.failure_report import FailureReport
 from uploads.jobs.queue import producer
-from uploads.jobs.report import FailureReport
 from uploads.linux import processes
 from uploads.models import UploadJob
 from uploads.telemetry.logs import get_logger
@@ -97,7 +98,7 @@ def release_own(node_id: UUID) -> list[Finding]:
     for one in running():
         if one.node_id != node_id or _alive(one):
             continue
-        if not recorded_by_hook(one) and lifecycle.release(one.job_id, one.number):
+        if not recorded_by_hook(one) and execution.release(one.job_id, one.number):
             found.append(Finding("its node has stopped", "released", one.job_id, one.number))
     return found
 
@@ -204,4 +205,4 @@ def _fail(one: RunningAttempt, code: str, message: str, only: Q | None = None) -
         job=str(one.job_id), attempt=one.number, code=code, message=message, worker=one.worker,
         detail=f"Found by the sweep: process {one.pid} of {one.worker}.",
     )  # fmt: skip
-    return lifecycle.fail(report, only)
+    return execution.fail(report, only)

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 from django_q.models import Task
 
-from uploads.jobs import lifecycle
+from uploads.jobs.lifecycle import execution
 from uploads.jobs.sweep import Finding
 from uploads.models import Node, State, UploadJob
 from uploads.storage import disk, inventory
@@ -47,7 +47,7 @@ def partial_uploads(*, dry_run: bool = False) -> list[Finding]:
         if _silence(job_id) < settings.UPLOADS_PARTIAL_SECONDS:
             continue
         if not dry_run:
-            if not lifecycle.abandon(job_id):
+            if not execution.abandon(job_id):
                 continue
             disk.remove_job(job_id)
         found.append(Finding("an upload without news for too long", "given up", job_id))

@@ -19,7 +19,7 @@ from uploads.codes import Refused
 from uploads.db import clock, group_commit
 from uploads.db.insertion import Insertion
 from uploads.db.sql import dialect, key
-from uploads.jobs import acceptance, capacity, lifecycle
+from uploads.jobs.lifecycle import capacity, execution, submission
 from uploads.models import Concat, State, Transfer, UploadJob
 from uploads.storage import append, disk, fence
 from uploads.storage.durable import StorageUnavailable, storage_errors
@@ -94,20 +94,20 @@ def open_transfer(
         job_id=uuid4(), owner_id=owner_id, length=length, metadata=metadata,
         concat=Concat.PARTIAL if partial else Concat.NONE, expires_at=expiry(),
     )  # fmt: skip
-    lifecycle.open_upload(
+    execution.open_upload(
         owner_id, filename, declared_type, reserved, job_id=transfer.pk, note=PART_NOTE if partial else "",
         also=Insertion(transfer),
     )  # fmt: skip
     return Upload(transfer, State.RECEIVING, reserved, filename, declared_type)
 
 
-def accept_at_once(landed: lifecycle.Landed, owner_id: int, metadata: str) -> Upload:
+def accept_at_once(landed: execution.Landed, owner_id: int, metadata: str) -> Upload:
     """Queue an upload that was created with all its bytes, in one commit. Raises Refused; then nothing is there."""
     transfer = Transfer(
         job_id=landed.job_id, owner_id=owner_id, offset=landed.size, length=landed.size, metadata=metadata,
         expires_at=expiry(),
     )  # fmt: skip
-    lifecycle.accept(owner_id, [landed], also=Insertion(transfer).write)
+    execution.accept(owner_id, [landed], also=Insertion(transfer).write)
     _count(landed.size)
     return Upload(transfer, State.QUEUED, landed.size, landed.filename, landed.declared_type)
 
@@ -119,7 +119,7 @@ def first_reservation() -> int:
 def withdraw(job_id: UUID) -> None:
     """Forget an upload of which nobody has been told: rows and bytes."""
     with transaction.atomic():
-        lifecycle.abandon(job_id)
+        execution.abandon(job_id)
         Transfer.objects.filter(pk=job_id).delete()
     disk.remove_job(job_id)
 
@@ -236,11 +236,11 @@ def finish(upload: Upload, sha256: str = "") -> Upload:
 def land(upload: Upload, sha256: str) -> Upload:
     """Queue an upload whose bytes are durable under their final name (or are parts). Raises Refused(gone)."""
     transfer, size = upload.transfer, upload.transfer.length or 0
-    landed = lifecycle.Landed(upload.id, upload.filename, upload.declared_type, size, sha256, opened=True)
+    landed = execution.Landed(upload.id, upload.filename, upload.declared_type, size, sha256, opened=True)
     moved = f'UPDATE {_TABLE} SET "offset" = %s, expires_at = {{later}} WHERE job_id = %s'  # noqa: S608
     try:
         # Nobody can write on, so that it does not matter whose request says that all is here.
-        acceptance.land(landed, also=lambda: _run(moved, size, _patience(), key(upload.id)))
+        submission.land(landed, also=lambda: _run(moved, size, _patience(), key(upload.id)))
     except Refused:
         job = UploadJob.objects.filter(pk=upload.id).first()
         if job is None or job.state in (State.RECEIVING, State.CANCELLED):
@@ -265,7 +265,7 @@ def lost(job_id: UUID, size: int | None = None) -> None:
     if state == State.RECEIVING:
         log.error("transfer.bytes_lost", job=str(job_id), found=size)
     if state in (None, State.RECEIVING, State.CANCELLED):
-        lifecycle.abandon(job_id)
+        execution.abandon(job_id)
         disk.remove_job(job_id)
         raise Refused("gone", "The bytes of this upload are not here any more. Send them again.")
 

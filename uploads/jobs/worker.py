@@ -10,11 +10,12 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django_q.exceptions import TimeoutException
 
-from uploads.jobs import lifecycle, stopping
+from uploads.jobs import stopping
 from uploads.jobs.heartbeat import Heartbeat
-from uploads.jobs.identity import this_worker
+from uploads.jobs.lifecycle import execution
+from uploads.jobs.lifecycle.failure_report import AttemptFailed, FailureReport
+from uploads.jobs.lifecycle.worker_id import this_worker
 from uploads.jobs.queue import producer
-from uploads.jobs.report import AttemptFailed, FailureReport
 from uploads.jobs.wholeness import make_whole
 from uploads.models import UploadJob
 from uploads.processing.clean import clean_text
@@ -50,7 +51,7 @@ def work(job_id: str) -> None:
     if stopping.asked():
         producer.wake(uid)  # prefetched behind the stop: somebody else's now
         return
-    job = lifecycle.start(uid, this_worker())
+    job = execution.start(uid, this_worker())
     if job is None:
         _wake_again_if_early(uid)
         return
@@ -80,7 +81,7 @@ def _lost(job: UploadJob) -> bool:
 
 def _wake_again_if_early(job_id: UUID) -> None:
     """A wake-up before its time (two clocks) is sent again; one for a job that has moved on is spent."""
-    wait = lifecycle.seconds_until_due(job_id)
+    wait = execution.seconds_until_due(job_id)
     if wait:
         producer.wake(job_id, wait)
     log.info("attempt.not_due", job=str(job_id), again_in=wait)
@@ -100,7 +101,7 @@ def _attempt(job: UploadJob) -> bool:
         case Done():
             if outcome.artifacts:
                 disk.close_attempt(job.pk, job.attempt, keep=True)
-            moved = lifecycle.succeed(job.pk, job.attempt, outcome)
+            moved = execution.succeed(job.pk, job.attempt, outcome)
             if not moved:
                 log.info("attempt.fenced_off")
             return moved and bool(outcome.artifacts)
@@ -108,7 +109,7 @@ def _attempt(job: UploadJob) -> bool:
             raise AttemptFailed(_report(job, outcome))
         case Stopped() | None:
             if heartbeat.reason == "stopping":
-                lifecycle.release(job.pk, job.attempt)
+                execution.release(job.pk, job.attempt)
             log.info("attempt.stopped", reason=heartbeat.reason)
             return False
 

@@ -23,7 +23,7 @@ from django_htmx.http import reswap, trigger_client_event
 
 from uploads.codes import Refused
 from uploads.db import connections
-from uploads.jobs import access, lifecycle
+from uploads.jobs.lifecycle import execution, permissions
 from uploads.web import bulk, listing, rows, words
 from uploads.web.answers import back, refusal_page
 from uploads.web.signed import PageRequest, signed_in
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 ACTS: dict[str, Callable[[UUID], None]] = {
-    "retry": lifecycle.retry,
-    "cancel": lifecycle.cancel,
-    "delete": lifecycle.delete,
+    "retry": execution.retry,
+    "cancel": execution.cancel,
+    "delete": execution.delete,
 }
 
 
@@ -81,7 +81,7 @@ def confirm_delete(request: PageRequest, job_id: UUID) -> HttpResponseBase:
 
 def _own(user: User, job_id: UUID, verb: str) -> Any:
     """One's own job: operators act on those of others in the admin, where it is written down."""
-    job = access.job_for(user, job_id, verb)
+    job = permissions.job_for(user, job_id, verb)
     if job.owner_id != user.pk:
         raise Refused("not_found", _("There is no such job."))
     return job

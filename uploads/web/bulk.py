@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from uploads.codes import Refused
-from uploads.jobs import access, lifecycle
+from uploads.jobs.lifecycle import execution, permissions
 from uploads.models import JobQuerySet, State, UploadJob
 from uploads.storage import bundle, disk, parts
 from uploads.web.listing import Wanted
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 MOST = 500  # a request: each is a transaction of its own, and somebody waits for the answer
 VERBS: dict[str, Callable[[UUID], None]] = {
-    "retry": lifecycle.retry,
-    "cancel": lifecycle.cancel,
-    "delete": lifecycle.delete,
+    "retry": execution.retry,
+    "cancel": execution.cancel,
+    "delete": execution.delete,
 }
 # To which of the chosen a verb applies; the others are passed over in silence: nobody meant them.
 STATES = {
@@ -58,7 +58,11 @@ class Chosen:
 
     def rows(self, user: User) -> JobQuerySet:
         """One's own jobs among them, newest first."""
-        rows = self.wanted.rows(user) if self.everything else access.own(user).filter(pk__in=self.ids[:MOST])
+        rows = (
+            self.wanted.rows(user)
+            if self.everything
+            else permissions.own(user).filter(pk__in=self.ids[:MOST])
+        )
         return rows.filter(created_at__lte=self.before)
 
 

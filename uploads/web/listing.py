@@ -20,9 +20,9 @@ from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from uploads.jobs import access
-from uploads.jobs import line as jobs_line
-from uploads.jobs.line import Line, Wait
+from uploads.jobs.lifecycle import permissions
+from uploads.jobs.lifecycle import queue_position as jobs_line
+from uploads.jobs.lifecycle.queue_position import Line, Wait
 from uploads.models import ACTIVE, JobQuerySet, State, UploadJob
 from uploads.web import waiting
 
@@ -58,7 +58,7 @@ class Wanted:
 
     def rows(self, user: User) -> JobQuerySet:
         """One's own jobs among these, with all that a row shows."""
-        return self.among(access.own(user).select_related("transfer"))
+        return self.among(permissions.own(user).select_related("transfer"))
 
     def among(self, rows: JobQuerySet) -> JobQuerySet:
         if states := FILTERS[self.state][1]:
@@ -228,7 +228,7 @@ def changes(
     stale = [job_id for job_id, mark in now.items() if before.get(key_of(job_id)) != mark]
     # Between the two queries a job may move on or vanish: the next look sees to that.
     loaded: dict[UUID, UploadJob] = (
-        access.own(user).select_related("transfer").in_bulk(stale) if stale else {}
+        permissions.own(user).select_related("transfer").in_bulk(stale) if stale else {}
     )
     shown = {key_of(job_id) for job_id in now}
     new: list[Group] = []

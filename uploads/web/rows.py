@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from uploads.jobs.line import Line, Wait
+from uploads.jobs.lifecycle.queue_position import Line, Wait
 from uploads.models import ErrorRecord, State, Transfer, UploadJob
 from uploads.web import cards, listing, waiting, words
 from uploads.web.card import Card

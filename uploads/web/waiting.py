@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from uploads.jobs.line import Wait
+from uploads.jobs.lifecycle.queue_position import Wait
 
 NUMBERS = 20  # beyond these a number would change too often to be worth a row's redrawing
 

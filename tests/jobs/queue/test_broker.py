@@ -106,11 +106,11 @@ class TestOrder:
         assert drained(pusher) == [jobs[name] for name in ("urgent", "early", "late", "idle")]
 
     def test_an_operator_lets_a_waiting_job_go_before_others(self, pusher: QuickBroker) -> None:
-        from uploads.jobs import lifecycle
+        from uploads.jobs.lifecycle import execution
 
         first, second = make_job(), make_job()
         producer.wake_all([first.pk, second.pk])
-        lifecycle.prioritise(second.pk, 9)
+        execution.prioritise(second.pk, 9)
         assert drained(pusher) == [second.pk, first.pk]
 
     def test_urgent_jobs_that_are_not_due_hold_nobody_up(self, pusher: QuickBroker) -> None:

@@ -18,11 +18,11 @@ from django.db.models.functions import Now
 from uploads.codes import FAILURE_CODES, Refused
 from uploads.db import group_commit
 from uploads.db.insertion import Insertion
-from uploads.jobs import attempts, budgets, capacity
-from uploads.jobs.acceptance import Landed, accept
-from uploads.jobs.identity import Worker
+from uploads.jobs.lifecycle import capacity, retry_policy, statements
+from uploads.jobs.lifecycle.failure_report import FailureReport
+from uploads.jobs.lifecycle.submission import Landed, accept
+from uploads.jobs.lifecycle.worker_id import Worker
 from uploads.jobs.queue import producer
-from uploads.jobs.report import FailureReport
 from uploads.models import Artifact, ErrorRecord, Outcome, State, UploadJob
 from uploads.models.job import PRIORITIES
 from uploads.storage import disk, parts
@@ -84,7 +84,7 @@ def abandon(job_id: UUID) -> bool:
 def start(job_id: UUID, worker: Worker) -> UploadJob | None:
     """Begin the next attempt of a queued and due job; None where it is not, is paused, or somebody was faster."""
     with transaction.atomic():
-        job = attempts.begin(job_id, worker)
+        job = statements.begin(job_id, worker)
     if job is not None:
         log.info("attempt.started", job=str(job_id), attempt=job.attempt)
     return job
@@ -107,10 +107,10 @@ def renew(job_id: UUID, attempt: int, **progress: Any) -> bool:
 def succeed(job_id: UUID, attempt: int, done: Done) -> bool:
     """Commit result, artifacts and state together, if the attempt is still the current one."""
     with transaction.atomic():
-        if not attempts.win(job_id, attempt, done):
+        if not statements.win(job_id, attempt, done):
             return False
         used = done.usage
-        attempts.end(
+        statements.end(
             job_id, attempt, Outcome.SUCCEEDED, peak_memory=used.peak_memory_bytes,
             cpu_seconds=used.cpu_seconds, wall_seconds=used.wall_seconds, bytes_written=used.bytes_written,
         )  # fmt: skip
@@ -138,7 +138,7 @@ def fail(report: FailureReport, only: Q | None = None) -> bool:
         if job is None:
             return False
         before = ErrorRecord.objects.filter(job_uuid=job_id, code=report.code, attempt__gt=job.budget_from)
-        delay = budgets.delay_after(report.code, before.count() + 1)
+        delay = retry_policy.delay_after(report.code, before.count() + 1)
         learned = {"kind": report.kind or job.kind, "content_type": report.content_type or job.content_type}
         if delay is None:
             moved = running.update(
@@ -159,7 +159,7 @@ def fail(report: FailureReport, only: Q | None = None) -> bool:
             worker=report.worker, will_retry=delay is not None, filename=job.filename, sha256=job.sha256,
             size=job.size, owner_id=job.owner_id, occurred_at=Now(), **learned,
         )  # fmt: skip
-        attempts.end(
+        statements.end(
             job_id, attempt, Outcome.FAILED, peak_memory=report.peak_memory, cpu_seconds=report.cpu_seconds,
             wall_seconds=report.wall_seconds, bytes_written=report.bytes_written,
         )  # fmt: skip
@@ -185,7 +185,7 @@ def release(job_id: UUID, attempt: int) -> bool:
             queued_at=Now(), run_after=Now(), woken_at=Now(),
         )  # fmt: skip
         if moved:
-            attempts.end(job_id, attempt, Outcome.RELEASED)
+            statements.end(job_id, attempt, Outcome.RELEASED)
             producer.wake(job_id)
     return bool(moved)
 
@@ -202,7 +202,7 @@ def cancel(job_id: UUID) -> None:
         if not moved:
             raise Refused("wrong_state", f"The job is {job.get_state_display()}; there is nothing to cancel.")
         if job.state == State.RUNNING:
-            attempts.end(job_id, job.attempt, Outcome.CANCELLED)
+            statements.end(job_id, job.attempt, Outcome.CANCELLED)
         if job.state == State.RECEIVING:
             transaction.on_commit(lambda: _remove_bytes(job_id))
     log.info("job.cancelled", job=str(job_id))

@@ -10,8 +10,8 @@ import pytest
 from django.utils import timezone
 
 from tests.factories import make_attempt, make_job, make_node
-from uploads.jobs import line
-from uploads.jobs.line import Line, Wait
+from uploads.jobs.lifecycle import queue_position
+from uploads.jobs.lifecycle.queue_position import Line, Wait
 from uploads.models import Attempt, Outcome, Pause, State, UploadJob
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ def took(seconds: float) -> None:
 def test_jobs_stand_in_the_order_in_which_they_start() -> None:
     late, early, urgent = waiting(1), waiting(9), waiting(1, priority=9)
     not_yet = waiting(-60)
-    stand = line.line()
+    stand = queue_position.line()
     assert [stand.wait(job.pk) for job in (urgent, early, late, not_yet)] == [
         Wait(1, None), Wait(2, None), Wait(3, None), None,
     ]  # fmt: skip
@@ -40,8 +40,8 @@ def test_jobs_stand_in_the_order_in_which_they_start() -> None:
 def test_who_is_held_back_by_a_pause_has_no_place() -> None:
     held, free = waiting(9, kind="table"), waiting(5)
     Pause.objects.create(kind="table")
-    assert line.line().wait(held.pk) is None
-    assert line.line().wait(free.pk) == Wait(1, None)
+    assert queue_position.line().wait(held.pk) is None
+    assert queue_position.line().wait(free.pk) == Wait(1, None)
 
 
 def test_the_wait_is_what_attempts_took_lately_over_all_workers() -> None:
@@ -52,7 +52,7 @@ def test_the_wait_is_what_attempts_took_lately_over_all_workers() -> None:
     make_node(workers=1)
     make_node(workers=96, stopped_at=timezone.now())
     make_node(workers=96, beat_at=timezone.now() - timedelta(minutes=1))
-    assert [line.line().wait(job.pk) for job in made] == [Wait(1, 2.0), Wait(2, 4.0), Wait(3, 6.0)]
+    assert [queue_position.line().wait(job.pk) for job in made] == [Wait(1, 2.0), Wait(2, 4.0), Wait(3, 6.0)]
 
 
 @pytest.mark.parametrize("missing", ["workers", "attempts"])
@@ -62,8 +62,8 @@ def test_nothing_is_promised_where_nothing_is_known(missing: str) -> None:
         took(4)
     else:
         make_node()
-    assert line.line().wait(job.pk) == Wait(1, None)
-    assert line.line().start(job.pk) is None
+    assert queue_position.line().wait(job.pk) == Wait(1, None)
+    assert queue_position.line().start(job.pk) is None
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,6 @@ def test_a_start_is_told_the_more_coarsely_the_later_it_is(pace: float, start: s
 def test_all_who_look_within_a_second_share_one_answer(django_assert_num_queries: Any) -> None:
     waiting(9)
     with django_assert_num_queries(3):  # the line, the workers, the attempts
-        line.line()
+        queue_position.line()
     with django_assert_num_queries(0):
-        line.line()
+        queue_position.line()

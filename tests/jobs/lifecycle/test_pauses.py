@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from tests.factories import make_attempt, make_job, make_node, make_operator
 from uploads.codes import Refused
-from uploads.jobs import lifecycle, pausing, sweep
+from uploads.jobs import sweep
 from uploads.jobs.board import Board
-from uploads.jobs.identity import this_worker
+from uploads.jobs.lifecycle import execution, pauses
+from uploads.jobs.lifecycle.worker_id import this_worker
 from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.queue import producer
 from uploads.jobs.queue.broker import QuickBroker
@@ -31,33 +32,33 @@ def olga(db: None) -> User:
 
 def test_no_job_starts_while_all_are_paused(olga: User) -> None:
     job = make_job()
-    pausing.pause("", olga, "moving house")
-    assert lifecycle.start(job.pk, this_worker()) is None
+    pauses.pause("", olga, "moving house")
+    assert execution.start(job.pk, this_worker()) is None
     job.refresh_from_db()
     assert (job.state, job.attempt) == (State.QUEUED, 0)
 
 
 def test_a_paused_kind_waits_and_others_start(olga: User) -> None:
     pdf, text, unknown = (make_job(kind=kind) for kind in ("pdf", "text", ""))
-    pausing.pause("pdf", olga)
-    assert lifecycle.start(pdf.pk, this_worker()) is None
-    assert lifecycle.start(text.pk, this_worker())
-    assert lifecycle.start(unknown.pk, this_worker())
+    pauses.pause("pdf", olga)
+    assert execution.start(pdf.pk, this_worker()) is None
+    assert execution.start(text.pk, this_worker())
+    assert execution.start(unknown.pk, this_worker())
 
 
 def test_a_running_job_goes_on(olga: User) -> None:
     job = make_job(State.RUNNING)
     make_attempt(job)
-    pausing.pause("", olga)
-    assert lifecycle.renew(job.pk, 1)
+    pauses.pause("", olga)
+    assert execution.renew(job.pk, 1)
 
 
 def test_resuming_wakes_those_whose_wake_up_was_spent_and_nobody_twice(olga: User) -> None:
     spent, waiting = make_job(kind="pdf"), make_job(kind="pdf")
     other, later = make_job(kind="text"), make_job(kind="pdf", run_after=timezone.now() + timedelta(hours=1))
     producer.wake(waiting.pk)
-    pause = pausing.pause("pdf", olga)
-    pausing.resume(pause.pk, olga)
+    pause = pauses.pause("pdf", olga)
+    pauses.resume(pause.pk, olga)
     assert producer.waiting() == {spent.pk: 1, waiting.pk: 1}
     assert {other.pk, later.pk}.isdisjoint(producer.waiting() or {})
 
@@ -66,10 +67,10 @@ def test_jobs_are_at_hand_within_a_second_of_resuming(olga: User) -> None:
     broker = QuickBroker("wharfinger")
     broker.dequeue()
     job = make_job()
-    pause = pausing.pause("", olga)
+    pause = pauses.pause("", olga)
     producer.wake(job.pk)
     assert not any(broker.dequeue() for _ in range(2))
-    pausing.resume(pause.pk, olga)
+    pauses.resume(pause.pk, olga)
     began = time.monotonic()
     while not broker.dequeue():
         assert time.monotonic() - began < 1
@@ -79,19 +80,19 @@ def test_jobs_are_at_hand_within_a_second_of_resuming(olga: User) -> None:
 
 def test_one_kind_stays_paused_when_all_are_resumed(olga: User) -> None:
     pdf, text = make_job(kind="pdf"), make_job(kind="text")
-    pausing.pause("pdf", olga)
-    pausing.resume(pausing.pause("", olga).pk, olga)
+    pauses.pause("pdf", olga)
+    pauses.resume(pauses.pause("", olga).pk, olga)
     assert producer.waiting() == {text.pk: 1}
-    assert lifecycle.start(pdf.pk, this_worker()) is None
+    assert execution.start(pdf.pk, this_worker()) is None
 
 
 def test_the_sweep_wakes_no_paused_job(olga: User) -> None:
     long_ago = timezone.now() - timedelta(hours=1)
     make_job(kind="pdf", run_after=long_ago, woken_at=long_ago)
     text = make_job(kind="text", run_after=long_ago, woken_at=long_ago)
-    pausing.pause("pdf", olga)
+    pauses.pause("pdf", olga)
     assert [one.job for one in sweep.lost_wake_ups(2)] == [text.pk]
-    pausing.pause("", olga)
+    pauses.pause("", olga)
     text.woken_at = long_ago
     text.save()
     assert sweep.lost_wake_ups(2) == []
@@ -103,25 +104,25 @@ def test_a_paused_backlog_is_no_hang(olga: User, settings: object) -> None:
     make_node(id=node.id)
     watch = StallWatch(node, Board())
     assert watch._waiting()
-    pausing.pause("pdf", olga)
+    pauses.pause("pdf", olga)
     assert not watch._waiting()
 
 
 def test_a_pause_is_made_once_and_for_kinds_there_are(olga: User) -> None:
-    pausing.pause("pdf", olga)
+    pauses.pause("pdf", olga)
     with pytest.raises(Refused, match="paused already"):
-        pausing.pause("pdf", olga)
+        pauses.pause("pdf", olga)
     with pytest.raises(Refused, match="no such kind"):
-        pausing.pause("poem", olga)
+        pauses.pause("poem", olga)
     with pytest.raises(Refused, match="no such pause"):
-        pausing.resume(Pause.objects.get().pk + 1, olga)
+        pauses.resume(Pause.objects.get().pk + 1, olga)
 
 
 def test_an_upload_has_a_kind_by_its_name_before_anybody_opened_it(olga: User) -> None:
     from uuid import uuid4
 
-    landed = lifecycle.Landed(uuid4(), "paper.pdf", "", 1, "0" * 64)
-    assert lifecycle.accept(olga.pk, [landed])[0].kind == "pdf"
+    landed = execution.Landed(uuid4(), "paper.pdf", "", 1, "0" * 64)
+    assert execution.accept(olga.pk, [landed])[0].kind == "pdf"
     assert Message.objects.get().job == landed.job_id
 
 

@@ -7,19 +7,19 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from uploads.codes import FAILURE_CODES
-from uploads.jobs import budgets
+from uploads.jobs.lifecycle import retry_policy
 
 
 @pytest.fixture(autouse=True)
 def _fresh_table() -> Iterator[None]:
-    budgets.table.cache_clear()
+    retry_policy.table.cache_clear()
     yield
-    budgets.table.cache_clear()
+    retry_policy.table.cache_clear()
 
 
 @pytest.mark.parametrize("code", sorted(FAILURE_CODES))
 def test_the_last_attempt_of_a_budget_has_no_successor(code: str) -> None:
-    assert budgets.delay_after(code, FAILURE_CODES[code].budget) is None
+    assert retry_policy.delay_after(code, FAILURE_CODES[code].budget) is None
 
 
 @pytest.mark.parametrize(
@@ -28,21 +28,21 @@ def test_the_last_attempt_of_a_budget_has_no_successor(code: str) -> None:
 def test_delays_grow_to_their_cap_and_are_never_nothing(code: str) -> None:
     row = FAILURE_CODES[code]
     for failures in range(1, row.budget):
-        delays = [budgets.delay_after(code, failures) for _try in range(50)]
+        delays = [retry_policy.delay_after(code, failures) for _try in range(50)]
         ceiling = min(row.delay_cap, row.first_delay * 2 ** (failures - 1))
         assert all(delay is not None and ceiling / 2 <= delay <= ceiling for delay in delays)
         assert len(set(delays)) > 40, "a thousand jobs must not come back as one"
 
 
 def test_a_lost_worker_is_made_up_for_at_once_and_then_backs_off() -> None:
-    assert budgets.delay_after("worker_lost", 1) == 0
-    assert 2 <= (budgets.delay_after("worker_lost", 2) or 0) <= 5
+    assert retry_policy.delay_after("worker_lost", 1) == 0
+    assert 2 <= (retry_policy.delay_after("worker_lost", 2) or 0) <= 5
 
 
 def test_a_setting_can_override_a_row(settings: Any) -> None:
     settings.UPLOADS_BUDGETS = {"corrupt_file": {"budget": 3, "first_delay": 1, "delay_cap": 1}}
-    assert budgets.delay_after("corrupt_file", 2) is not None
-    assert budgets.delay_after("corrupt_file", 3) is None
+    assert retry_policy.delay_after("corrupt_file", 2) is not None
+    assert retry_policy.delay_after("corrupt_file", 3) is None
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_a_setting_can_override_a_row(settings: Any) -> None:
 def test_a_wrong_setting_is_one_sentence(settings: Any, wrong: Any) -> None:
     settings.UPLOADS_BUDGETS = wrong
     with pytest.raises(ImproperlyConfigured, match="UPLOADS_BUDGETS"):
-        budgets.table()
+        retry_policy.table()

@@ -13,7 +13,7 @@ from uploads.codes import Refused
 from uploads.db import clock, group_commit
 from uploads.db.insertion import Insertion
 from uploads.db.sql import dialect, key
-from uploads.jobs import capacity
+from uploads.jobs.lifecycle import capacity
 from uploads.models import State, UploadJob
 from uploads.processing.guess import guess_kind
 from uploads.telemetry.logs import get_logger

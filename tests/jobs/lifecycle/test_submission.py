@@ -15,8 +15,8 @@ from django.db import DatabaseError, connection
 
 from uploads.codes import Refused
 from uploads.db import group_commit as together_module
-from uploads.jobs import lifecycle
-from uploads.jobs.lifecycle import Landed, accept
+from uploads.jobs.lifecycle import execution
+from uploads.jobs.lifecycle.execution import Landed, accept
 from uploads.jobs.queue import producer
 from uploads.models import Message, State, UploadJob
 
@@ -66,8 +66,8 @@ def test_those_that_wait_share_one_commit_and_get_their_own_rows(
 
 def test_a_refused_one_among_them_harms_no_other(owner: User, colleague: User, settings: Any) -> None:
     settings.UPLOADS_USER_MAX_QUEUED = 2
-    gone = lifecycle.open_upload(colleague.pk, "gone.bin", "", 1)
-    lifecycle.cancel(gone)
+    gone = execution.open_upload(colleague.pk, "gone.bin", "", 1)
+    execution.cancel(gone)
     answers = together(
         [
             lambda: accept(owner.pk, [landed("fits.txt")]),

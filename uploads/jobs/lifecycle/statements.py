@@ -16,7 +16,7 @@ from uploads.db.sql import dialect, key
 from uploads.models import Attempt, Outcome, Pause, State, UploadJob
 
 if TYPE_CHECKING:
-    from uploads.jobs.identity import Worker
+    from uploads.jobs.lifecycle.worker_id import Worker
     from uploads.processing.sandbox import Done
 
 _JOBS, _ATTEMPTS, _PAUSES = (model._meta.db_table for model in (UploadJob, Attempt, Pause))

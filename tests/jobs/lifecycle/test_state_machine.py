@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 from pytest_django import Settings
 
-from tests.jobs.lifecycle_model import CANCELLED, FAILED, RECEIVING, RUNNING, JobModel
-from tests.jobs.lifecycle_stage import CODES, DEAD, STOPPED, WORKING, Stage, queue_name
+from tests.jobs.lifecycle.machine import CODES, DEAD, STOPPED, WORKING, Stage, queue_name
+from tests.jobs.lifecycle.model import CANCELLED, FAILED, RECEIVING, RUNNING, JobModel
 from uploads.codes import Refused
-from uploads.jobs import budgets, lifecycle, pausing
+from uploads.jobs.lifecycle import execution, pauses, retry_policy
 from uploads.jobs.queue import messages
 from uploads.models import ACTIVE, Attempt, ErrorRecord, Pause
 from uploads.storage import disk
@@ -47,7 +47,7 @@ class Lifecycle(Stage):
 
     @rule()
     def open(self) -> None:
-        job_id = lifecycle.open_upload(self.owner.pk, "big.txt", "text/plain", 1 << 20)
+        job_id = execution.open_upload(self.owner.pk, "big.txt", "text/plain", 1 << 20)
         self.opened[job_id] = Incoming(job_id)
         self.jobs[job_id] = JobModel(job_id, b"", state=RECEIVING)
 
@@ -69,7 +69,7 @@ class Lifecycle(Stage):
         incoming = self._pick(list(self.opened.values()), which)
         del self.opened[incoming.job_id]
         receiving = incoming.job_id in self.jobs and self.jobs[incoming.job_id].state == RECEIVING
-        assert lifecycle.abandon(incoming.job_id) is receiving
+        assert execution.abandon(incoming.job_id) is receiving
         incoming.discard()
         if receiving:
             del self.jobs[incoming.job_id]
@@ -79,30 +79,30 @@ class Lifecycle(Stage):
     def cancel(self, which: int) -> None:
         job = self._job(which)
         if job.state in ACTIVE:
-            lifecycle.cancel(job.id)
+            execution.cancel(job.id)
             job.cancel()
         else:
             with pytest.raises(Refused):
-                lifecycle.cancel(job.id)
+                execution.cancel(job.id)
 
     @precondition(lambda self: self.jobs)
     @rule(which=one_of_many, fails_again=st.booleans())
     def retry(self, which: int, fails_again: bool) -> None:
         job = self._job(which)
         if job.state in (FAILED, CANCELLED) and disk.file_path(job.id).exists():
-            lifecycle.retry(job.id)
+            execution.retry(job.id)
             job.retry()
             if fails_again and job.records and self._runs_again(job.id):
                 self._fail(job.id, job.attempt, job.records[max(job.records)])
         else:
             with pytest.raises(Refused):
-                lifecycle.retry(job.id)
+                execution.retry(job.id)
 
     @precondition(lambda self: self.jobs)
     @rule(which=one_of_many)
     def delete(self, which: int) -> None:
         job = self._job(which)
-        lifecycle.delete(job.id)
+        execution.delete(job.id)
         del self.jobs[job.id]
         assert ErrorRecord.objects.filter(job_uuid=job.id, job=None).count() == len(job.records)
 
@@ -110,9 +110,9 @@ class Lifecycle(Stage):
     def pause_or_resume_starts(self) -> None:
         paused = Pause.objects.first()
         if paused:
-            pausing.resume(paused.pk, self.owner)
+            pauses.resume(paused.pk, self.owner)
         else:
-            pausing.pause("", self.owner)
+            pauses.pause("", self.owner)
 
     # ------------------------------------------------------------ the queue
 
@@ -148,7 +148,7 @@ class Lifecycle(Stage):
     def beat(self, which: int) -> None:
         job_id, attempt = self._working(which)
         if job_id:
-            assert lifecycle.renew(job_id, attempt, progress=50) is self._runs(job_id, attempt)
+            assert execution.renew(job_id, attempt, progress=50) is self._runs(job_id, attempt)
 
     @precondition(lambda self: self.workers)
     @rule(which=one_of_many)
@@ -201,7 +201,7 @@ class Lifecycle(Stage):
             self.workers[job_id, attempt] = WORKING
             match then:
                 case "beats":
-                    assert lifecycle.renew(job_id, attempt) is self._runs(job_id, attempt)
+                    assert execution.renew(job_id, attempt) is self._runs(job_id, attempt)
                 case "finishes":
                     self._finish(job_id, attempt)
                 case "fails":
@@ -232,9 +232,9 @@ class Lifecycle(Stage):
 def small_budgets(settings: Settings) -> Iterator[None]:
     """Few attempts, so that short stories reach the end of a budget."""
     settings.UPLOADS_BUDGETS = {"worker_lost": {"budget": 3}, "internal_error": {"budget": 2}}
-    budgets.table.cache_clear()
+    retry_policy.table.cache_clear()
     yield
-    budgets.table.cache_clear()
+    retry_policy.table.cache_clear()
 
 
 @pytest.fixture

@@ -17,12 +17,13 @@ from django.db.models import F
 from django.db.models.functions import Now
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from tests.jobs.lifecycle_model import FAILED, QUEUED, SUCCEEDED, JobModel
-from uploads.jobs import budgets, lifecycle, nodes, pausing, sweep
-from uploads.jobs.identity import Worker, process_started
+from tests.jobs.lifecycle.model import FAILED, QUEUED, SUCCEEDED, JobModel
+from uploads.jobs import nodes, sweep
+from uploads.jobs.lifecycle import execution, pauses, retry_policy
+from uploads.jobs.lifecycle.failure_report import FailureReport
+from uploads.jobs.lifecycle.worker_id import Worker, process_started
 from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.queue import messages, producer
-from uploads.jobs.report import FailureReport
 from uploads.models import Artifact, Attempt, ErrorRecord, Message, Node, Pause, UploadJob
 from uploads.processing.base import ArtifactFile
 from uploads.processing.sandbox import Done, Usage
@@ -84,7 +85,7 @@ class Stage(RuleBasedStateMachine):
     @invariant()
     def no_budget_is_overdrawn_and_none_is_left_unused(self) -> None:
         for job in self.jobs.values():
-            left = {code: budgets.table()[code].budget - job.spent(code) for code in CODES}
+            left = {code: retry_policy.table()[code].budget - job.spent(code) for code in CODES}
             assert min(left.values()) >= 0
             if job.state == FAILED:
                 assert left[job.records[job.attempt]] == 0
@@ -101,9 +102,9 @@ class Stage(RuleBasedStateMachine):
     def _nothing_is_stuck(self) -> None:
         """An honest cluster and time bring every job to its end."""
         for pause in Pause.objects.all():
-            pausing.resume(pause.pk, self.owner)
+            pauses.resume(pause.pk, self.owner)
         for incoming in self.opened.values():
-            if lifecycle.abandon(incoming.job_id):
+            if execution.abandon(incoming.job_id):
                 del self.jobs[incoming.job_id]
             incoming.discard()
         for key in [key for key, does in self.workers.items() if does == STOPPED]:
@@ -125,10 +126,10 @@ class Stage(RuleBasedStateMachine):
     def _land(self, incoming: Incoming, data: bytes, *, opened: bool) -> None:
         incoming.write(data)
         incoming.keep()
-        landed = lifecycle.Landed(
+        landed = execution.Landed(
             incoming.job_id, "a.txt", "text/plain", len(data), hashlib.sha256(data).hexdigest(), opened=opened
         )
-        lifecycle.accept(self.owner.pk, [landed])
+        execution.accept(self.owner.pk, [landed])
         self.jobs[incoming.job_id] = JobModel(incoming.job_id, data)
 
     def _work(self) -> None:
@@ -141,7 +142,7 @@ class Stage(RuleBasedStateMachine):
         job = self.jobs.get(job_id)
         due = UploadJob.objects.due().filter(pk=job_id).exists() and not Pause.objects.exists()
         me = Worker(self.node.id, "here", os.getpid(), process_started(os.getpid()))
-        started = lifecycle.start(job_id, me)
+        started = execution.start(job_id, me)
         assert (started is not None) is (job is not None and job.state == QUEUED and due)
         if started is None or job is None:
             return
@@ -158,8 +159,8 @@ class Stage(RuleBasedStateMachine):
             Usage(1, 0.1, 1, 0.1),
         )  # fmt: skip
         runs = self._runs(job_id, attempt)
-        assert lifecycle.succeed(job_id, attempt, done) is runs
-        assert not lifecycle.succeed(job_id, attempt, done)
+        assert execution.succeed(job_id, attempt, done) is runs
+        assert not execution.succeed(job_id, attempt, done)
         if runs:
             self.jobs[job_id].end("succeeded", SUCCEEDED)
         else:
@@ -172,13 +173,13 @@ class Stage(RuleBasedStateMachine):
     def _fail(self, job_id: UUID, attempt: int, code: str) -> None:
         runs = self._runs(job_id, attempt)
         report = FailureReport(job=str(job_id), attempt=attempt, code=code, message="It did not work.")
-        assert lifecycle.fail(report) is runs
+        assert execution.fail(report) is runs
         if runs:
             self.jobs[job_id].fail(code)
 
     def _release(self, job_id: UUID, attempt: int) -> None:
         runs = self._runs(job_id, attempt)
-        assert lifecycle.release(job_id, attempt) is runs
+        assert execution.release(job_id, attempt) is runs
         if runs:
             self.jobs[job_id].end("released", QUEUED)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from uploads.jobs import budgets
+from uploads.jobs.lifecycle import retry_policy
 
 RECEIVING, QUEUED, RUNNING = "receiving", "queued", "running"
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
@@ -41,7 +41,7 @@ class JobModel:
     def fail(self, code: str) -> None:
         """The running attempt fails; the code's budget decides whether another follows."""
         self.records[self.attempt] = code
-        self.end("failed", QUEUED if self.spent(code) < budgets.table()[code].budget else FAILED)
+        self.end("failed", QUEUED if self.spent(code) < retry_policy.table()[code].budget else FAILED)
 
     def spent(self, code: str) -> int:
         """Records of this code since the last retry by a person."""
