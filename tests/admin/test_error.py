@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from tests.admin.test_job_acts import confirmed, told
 from tests.factories import make_error, make_failed_job, make_job, make_operator, make_user
-from uploads.jobs import review
+from uploads.jobs.errors import review
 from uploads.jobs.lifecycle import execution
 from uploads.models import ErrorRecord, UploadJob
 

@@ -13,8 +13,8 @@ from django.test import Client
 from tests.api.tus_client import DATA, create, head, patch, sha256
 from uploads.db import clock, group_commit
 from uploads.intake import tus_writing
-from uploads.jobs import transfers
 from uploads.jobs.lifecycle import execution
+from uploads.jobs.resumable import uploads
 from uploads.models import Message, State, Transfer, UploadJob
 from uploads.storage import append, disk, fence
 from uploads.storage.fence import Superseded
@@ -59,7 +59,7 @@ class TestASmallUploadInOneRequest:
         def broken(*_args: Any, **_more: Any) -> None:
             raise OSError("no")
 
-        monkeypatch.setattr(transfers.Insertion, "write", broken)
+        monkeypatch.setattr(uploads.Insertion, "write", broken)
         assert create(program, data=DATA).status_code == 500
         assert not UploadJob.objects.exists() and not Message.objects.exists()
         assert not list(disk.files_directory().glob("*/*"))
@@ -76,7 +76,7 @@ class TestAServerThatDiesBetweenKeepingTheBytesAndQueueingTheJob:
             raise RuntimeError("the server died here")
 
         with monkeypatch.context() as patched:
-            patched.setattr(transfers, "land", died)
+            patched.setattr(uploads, "land", died)
             assert patch(program, path, 30, DATA[30:]).status_code == 500
         transfer, job = Transfer.objects.get(), UploadJob.objects.get()
         assert (transfer.offset, job.state) == (30, State.RECEIVING)
@@ -145,15 +145,15 @@ class TestTheFirstRequestWithBytes:
     ) -> None:
         path = create(program)["Location"]
         job = UploadJob.objects.get()
-        find = transfers.find
+        find = uploads.find
 
-        def slow_look(*args: Any, **more: Any) -> transfers.Upload:
+        def slow_look(*args: Any, **more: Any) -> uploads.Upload:
             found = find(*args, **more)
-            monkeypatch.setattr(transfers, "find", find)
+            monkeypatch.setattr(uploads, "find", find)
             assert patch(program, path, 0, DATA).status_code == 204
             return found
 
-        monkeypatch.setattr(transfers, "find", slow_look)
+        monkeypatch.setattr(uploads, "find", slow_look)
         assert patch(program, path, 0, b"?" * len(DATA)).status_code == 409
         assert disk.file_path(job.pk).read_bytes() == DATA
         assert not disk.spool_path(job.pk).exists() and not fence.fence_path(job.pk).exists()
@@ -188,14 +188,14 @@ class TestBytesAreCommittedWhileTheNextAreRead:
     def advances(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
         """Which thread has committed which offset, and how many bytes were in the file then."""
         seen: list[tuple[str, int, int]] = []
-        advance = transfers.advance
+        advance = uploads.advance
 
         def noted(job_id: Any, generation: int, offset: int, length: int | None) -> None:
             thread = threading.current_thread().name.partition("_")[0]
             seen.append((thread, offset, disk.spooled_bytes(job_id)))
             advance(job_id, generation, offset, length)
 
-        monkeypatch.setattr(transfers, "advance", noted)
+        monkeypatch.setattr(uploads, "advance", noted)
         monkeypatch.setattr(tus_writing, "COMMIT_BYTES", 1 << 17)
         return seen
 
@@ -216,14 +216,14 @@ class TestBytesAreCommittedWhileTheNextAreRead:
     ) -> None:
         path = create(program, len(self.BIG))["Location"]
         job = UploadJob.objects.get()
-        noted = transfers.advance
+        noted = uploads.advance
 
         def cancelled(*told: Any) -> None:
             if not advances:
                 execution.cancel(job.pk)
             noted(*told)
 
-        monkeypatch.setattr(transfers, "advance", cancelled)
+        monkeypatch.setattr(uploads, "advance", cancelled)
         assert patch(program, path, 0, self.BIG).status_code == 410
         assert len(advances) == 1 and not disk.file_path(job.pk).exists()
         assert not disk.spool_path(job.pk).exists()

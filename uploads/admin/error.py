@@ -16,7 +16,7 @@ from uploads.admin.base import HistoryAdmin
 from uploads.admin.filters import ContentTypeFilter, KindFilter, OwnerFilter, ReviewFilter
 from uploads.admin.site import site
 from uploads.codes import FAILURE_CODES
-from uploads.jobs import review
+from uploads.jobs.errors import review
 from uploads.jobs.lifecycle import execution
 from uploads.models import ErrorRecord, State
 

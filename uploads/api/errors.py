@@ -14,7 +14,7 @@ from uploads.api.describe import answers
 from uploads.api.pages import Pages
 from uploads.api.schemas import ErrorOut, ErrorPage, ErrorQuery, JobOut, Resolution
 from uploads.codes import Refused
-from uploads.jobs import review
+from uploads.jobs.errors import review
 from uploads.jobs.lifecycle import execution, permissions
 from uploads.models import ErrorRecord, UploadJob
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from django.urls import URLPattern
 
-    from uploads.jobs.transfers import Upload
+    from uploads.jobs.resumable.uploads import Upload
 
 
 @csrf_exempt  # the session's requests are checked in auth, by a header: the body is not a form

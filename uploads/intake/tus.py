@@ -17,9 +17,9 @@ from uploads.intake import body, limits, tus_headers
 from uploads.intake.delivery import declared_type, delivery
 from uploads.intake.names import safe_filename
 from uploads.intake.tus_writing import Writing
-from uploads.jobs import concatenation, transfers
 from uploads.jobs.lifecycle import capacity, execution
-from uploads.jobs.transfers import Upload
+from uploads.jobs.resumable import concatenation, uploads
+from uploads.jobs.resumable.uploads import Upload
 from uploads.models import Concat
 from uploads.storage import append
 from uploads.storage.durable import StorageUnavailable
@@ -41,7 +41,7 @@ def create(request: HttpRequest, user: User) -> Upload:
         return _join(user, said)
     if said.body is None:
         upload = _open(user, said)
-        return transfers.finish(upload) if upload.to_finish else upload
+        return uploads.finish(upload) if upload.to_finish else upload
     if said.body.length == said.length and (said.length or 0) <= limits.SMALL and not said.partial:
         return _take_at_once(request, user, said, said.body)
     with limits.body_slot():
@@ -49,19 +49,19 @@ def create(request: HttpRequest, user: User) -> Upload:
         try:
             return _append(request, upload, tus_headers.Patch(0, None, said.body))
         except BaseException:
-            transfers.withdraw(upload.id)
+            uploads.withdraw(upload.id)
             raise
 
 
 def look(user: User, job_id: UUID) -> Upload:
     """An upload as far as its bytes are here, those of a request still under way included. Raises Refused."""
-    upload = transfers.find(user.pk, job_id)
+    upload = uploads.find(user.pk, job_id)
     if not upload.receiving:
         return upload
     if not upload.transfer.whole:
-        transfers.settle(job_id)
-        upload = transfers.find(user.pk, job_id)
-    return transfers.finish(upload) if upload.to_finish else upload
+        uploads.settle(job_id)
+        upload = uploads.find(user.pk, job_id)
+    return uploads.finish(upload) if upload.to_finish else upload
 
 
 def patch(request: HttpRequest, user: User, job_id: UUID) -> Upload:
@@ -70,14 +70,14 @@ def patch(request: HttpRequest, user: User, job_id: UUID) -> Upload:
     What came before a cut is kept, unless it has a checksum. The last bytes queue the job.
     """
     said = tus_headers.patch(request.headers)
-    upload = transfers.find(user.pk, job_id)
+    upload = uploads.find(user.pk, job_id)
     if upload.transfer.concat == Concat.FINAL:
         raise Refused("not_allowed", "A final upload is made of its parts; it takes no bytes.")
     if said.length is not None:
         upload = _with_length(user, upload, said.length)
     if upload.receiving and said.offset > upload.transfer.offset:
-        transfers.settle(job_id)  # a client may know more than the row does, after a crash
-        upload = transfers.find(user.pk, job_id)
+        uploads.settle(job_id)  # a client may know more than the row does, after a crash
+        upload = uploads.find(user.pk, job_id)
     transfer = upload.transfer
     if said.offset != transfer.offset:
         raise Refused("offset_mismatch", f"The upload is at {transfer.offset}, not at {said.offset}.")
@@ -86,7 +86,7 @@ def patch(request: HttpRequest, user: User, job_id: UUID) -> Upload:
     if not upload.receiving or (transfer.whole and not upload.to_finish):
         return upload
     if upload.to_finish:
-        return transfers.finish(upload)
+        return uploads.finish(upload)
     if said.body.empty:
         return upload
     with limits.body_slot():
@@ -95,15 +95,15 @@ def patch(request: HttpRequest, user: User, job_id: UUID) -> Upload:
 
 def end(user: User, job_id: UUID) -> None:
     """Remove an upload, and its job, whatever has become of it. Raises Refused."""
-    execution.delete(transfers.find(user.pk, job_id).id)
+    execution.delete(uploads.find(user.pk, job_id).id)
 
 
 def _open(user: User, said: tus_headers.Creation) -> Upload:
-    size = transfers.first_reservation() if said.length is None else said.length
+    size = uploads.first_reservation() if said.length is None else said.length
     capacity.foresee(user.pk, 1, size)
     limits.check_disk(size)
     filename = safe_filename(said.filename)
-    upload = transfers.open_transfer(
+    upload = uploads.open_transfer(
         user.pk, filename, declared_type(said.content_type, filename),
         length=said.length, metadata=said.metadata, partial=said.partial,
     )  # fmt: skip
@@ -114,7 +114,7 @@ def _open(user: User, said: tus_headers.Creation) -> Upload:
         if said.length == 0:
             append.create(upload.id)  # else its first writer makes it
     except (Refused, StorageUnavailable):
-        transfers.withdraw(upload.id)
+        uploads.withdraw(upload.id)
         raise
     return upload
 
@@ -134,7 +134,7 @@ def _take_at_once(
         if check is not None and sent.checksum is not None and check.digest() != sent.checksum.digest:
             raise Refused("checksum_mismatch")
         (landed,) = files.keep()
-        return transfers.accept_at_once(landed, user.pk, said.metadata)
+        return uploads.accept_at_once(landed, user.pk, said.metadata)
 
 
 def _join(user: User, said: tus_headers.Creation) -> Upload:
@@ -144,7 +144,7 @@ def _join(user: User, said: tus_headers.Creation) -> Upload:
     job_id = concatenation.join(
         user.pk, said.parts, filename, declared_type(said.content_type, filename), said.metadata
     )
-    return transfers.finish(transfers.find(user.pk, job_id))
+    return uploads.finish(uploads.find(user.pk, job_id))
 
 
 def _with_length(user: User, upload: Upload, length: int) -> Upload:
@@ -156,8 +156,8 @@ def _with_length(user: User, upload: Upload, length: int) -> Upload:
         raise _too_large(length)
     if length > upload.reserved:
         limits.check_disk(length - upload.reserved, afresh=True)
-    transfers.tell_length(upload, length)
-    return transfers.find(user.pk, upload.id)
+    uploads.tell_length(upload, length)
+    return uploads.find(user.pk, upload.id)
 
 
 def _append(request: HttpRequest, upload: Upload, said: tus_headers.Patch) -> Upload:
@@ -175,17 +175,17 @@ def _append(request: HttpRequest, upload: Upload, said: tus_headers.Patch) -> Up
         finally:
             writing.close()
     except Superseded as wrong:
-        transfers.recover(upload.id)
-        upload = transfers.find(transfer.owner_id, upload.id)
+        uploads.recover(upload.id)
+        upload = uploads.find(transfer.owner_id, upload.id)
         if upload.to_finish:
-            upload = transfers.finish(upload)
+            upload = uploads.finish(upload)
         if upload.receiving or upload.transfer.length != writing.position:
             raise Refused("superseded") from wrong
         return upload  # these were the last bytes, and another request was quicker to see that
     if writing.kept:
-        return transfers.land(upload, writing.sha256)
-    upload = transfers.find(transfer.owner_id, upload.id)
-    return transfers.finish(upload, writing.sha256) if upload.to_finish else upload
+        return uploads.land(upload, writing.sha256)
+    upload = uploads.find(transfer.owner_id, upload.id)
+    return uploads.finish(upload, writing.sha256) if upload.to_finish else upload
 
 
 def _too_large(size: int) -> Refused:

@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from uploads.codes import Refused
 from uploads.db import connections
 from uploads.intake import body, limits, tus_headers
-from uploads.jobs import transfers
-from uploads.jobs.transfers import Upload
+from uploads.jobs.resumable import uploads
+from uploads.jobs.resumable.uploads import Upload
 from uploads.models import Concat, State
 from uploads.storage.append import Appender
 from uploads.storage.fence import Superseded
@@ -60,7 +60,7 @@ class Writing:
         file = Appender.first(self.upload.id, tentative=self._check is not None)
         if file is None:
             return False
-        state, untouched = transfers.standing(self.upload.id)
+        state, untouched = uploads.standing(self.upload.id)
         connections.let_go()
         if untouched:
             self._file, self.generation = file, file.generation
@@ -71,7 +71,7 @@ class Writing:
         return untouched
 
     def _take_over(self) -> None:
-        generation = transfers.take(self.upload, self.said.offset)
+        generation = uploads.take(self.upload, self.said.offset)
         connections.let_go()
         self.generation = generation
         try:
@@ -82,8 +82,8 @@ class Writing:
             self._gone(wrong)
 
     def _gone(self, wrong: FileNotFoundError) -> NoReturn:
-        if not transfers.recover(self.upload.id):
-            transfers.lost(self.upload.id)
+        if not uploads.recover(self.upload.id):
+            uploads.lost(self.upload.id)
         raise Superseded from wrong
 
     def close(self) -> None:
@@ -95,11 +95,11 @@ class Writing:
         """See that an upload of unknown length has room for `more` bytes (0: for its next step)."""
         if self.length is not None:
             return
-        wanted = self.position + (more or transfers.DEFERRED_STEP)
+        wanted = self.position + (more or uploads.DEFERRED_STEP)
         wanted = min(wanted, settings.UPLOADS_MAX_SIZE)
         if wanted > self.reserved:
             limits.check_disk(wanted - self.reserved, afresh=True)
-            transfers.reserve(self.upload, wanted)
+            uploads.reserve(self.upload, wanted)
             self.reserved = wanted
             connections.let_go()
 
@@ -176,7 +176,7 @@ class Writing:
         if position == self.committed:
             return
         try:
-            transfers.advance(self.upload.id, self.generation, position, self.length)
+            uploads.advance(self.upload.id, self.generation, position, self.length)
         except Refused as wrong:
             if wrong.code == "gone":
                 raise Superseded from wrong

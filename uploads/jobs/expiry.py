@@ -17,8 +17,8 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from uploads.codes import Refused
-from uploads.jobs import transfers
 from uploads.jobs.lifecycle import execution
+from uploads.jobs.resumable import uploads
 from uploads.jobs.sweep import Finding
 from uploads.models import Concat, JobQuerySet, Transfer, UploadJob
 from uploads.storage import disk, fence, inventory, parts
@@ -54,7 +54,7 @@ def expired_transfers(*, dry_run: bool = False) -> list[Finding]:
     found = []
     for job_id in list(late.order_by("expires_at").values_list("pk", flat=True)[:BATCH]):
         if not dry_run:
-            transfers.settle(job_id)  # all of it may be here, and its server have died before it said so
+            uploads.settle(job_id)  # all of it may be here, and its server have died before it said so
             with transaction.atomic():
                 # Looked at again under locks, the job's first: its client may have come back this moment.
                 job = UploadJob.objects.receiving().filter(pk=job_id).select_for_update().first()
@@ -102,11 +102,11 @@ def stray_fences(*, dry_run: bool = False) -> list[Finding]:
 
 def _finish(transfer: Transfer) -> bool:
     try:
-        transfers.settle(transfer.pk)
-        upload = transfers.find(transfer.owner_id, transfer.pk, expired=True)
+        uploads.settle(transfer.pk)
+        upload = uploads.find(transfer.owner_id, transfer.pk, expired=True)
         if not upload.to_finish:
             return False
-        transfers.finish(upload)
+        uploads.finish(upload)
     except Refused as wrong:
         log.info("transfer.not_queued", job=str(transfer.pk), reason=wrong.detail)
         return False

@@ -13,8 +13,8 @@ from django.conf import settings
 from django.db import transaction
 
 from uploads.codes import Refused
-from uploads.jobs import transfers
 from uploads.jobs.lifecycle import capacity
+from uploads.jobs.resumable import uploads
 from uploads.models import Concat, State, Transfer, UploadJob
 from uploads.storage import disk, parts
 from uploads.storage.durable import StorageUnavailable
@@ -31,7 +31,7 @@ def measure(owner_id: int, part_ids: Sequence[UUID]) -> int:
     """
     total = 0
     for part_id in part_ids:
-        transfer = transfers.find(owner_id, part_id).transfer
+        transfer = uploads.find(owner_id, part_id).transfer
         if transfer.concat != Concat.PARTIAL:
             raise Refused("wrong_state", f"{part_id} was not created as a part.")
         if not transfer.whole:
@@ -61,7 +61,7 @@ def join(owner_id: int, part_ids: Sequence[UUID], filename: str, declared_type: 
             )  # fmt: skip
             Transfer.objects.create(
                 job_id=job_id, owner_id=owner_id, offset=total, length=total, metadata=metadata,
-                concat=Concat.FINAL, parts=[str(part) for part in part_ids], expires_at=transfers.expiry(),
+                concat=Concat.FINAL, parts=[str(part) for part in part_ids], expires_at=uploads.expiry(),
             )  # fmt: skip
     except BaseException:
         parts.drop(job_id)
