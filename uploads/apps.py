@@ -29,6 +29,6 @@ class UploadsConfig(AppConfig):
 
 def _warm_up(**_signal: Any) -> None:
     """Start a new worker's sandbox before its first job. Only workers import what opens files."""
-    from uploads.jobs import worker
+    from uploads.jobs.worker import task
 
-    worker.sandbox()
+    task.sandbox()

@@ -13,12 +13,13 @@ from itertools import cycle
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from uploads.jobs import expiry, nodes, stopping, sweep, tidy
+from uploads.jobs import expiry, nodes, sweep, tidy
 from uploads.jobs.board import Board
 from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.queue import producer
 from uploads.jobs.stall import StallWatch
 from uploads.jobs.sweep import Finding
+from uploads.jobs.worker import shutdown
 from uploads.linux import processes
 from uploads.storage import inventory
 from uploads.storage.durable import StorageUnavailable
@@ -58,7 +59,7 @@ class Keeper:
             self._try(self._beat)
         self._try(self._fast_rescue)
         if self._is_due("look", LOOK_SECONDS):
-            if not stopping.asked() and self._try(self._wake):
+            if not shutdown.asked() and self._try(self._wake):
                 self._try(self._judge_cluster)
             if time.monotonic() - self._in_touch_since >= LEASES_AFTER:
                 self._try(self._leases)

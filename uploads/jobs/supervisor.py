@@ -17,9 +17,10 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import connections
 
-from uploads.jobs import cluster, keeper, nodes, stopping
+from uploads.jobs import cluster, keeper, nodes
 from uploads.jobs.board import Board
 from uploads.jobs.nodes import NodeIdentity
+from uploads.jobs.worker import shutdown
 from uploads.linux import processes, syscalls
 from uploads.telemetry.logs import get_logger
 
@@ -155,7 +156,7 @@ class Supervisor:
     def _stop(self, signals: processes.StopSignals, ended_with: int | None) -> int:
         if ended_with is None:
             log.info("cluster.stopping", grace=settings.UPLOADS_STOP_GRACE)
-        stopping.ask()
+        shutdown.ask()
         in_order = self._stop_cluster(signals) if self._main else True
         self._stop_keeper(signals)
         left = processes.kill_children(set())

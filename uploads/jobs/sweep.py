@@ -16,10 +16,10 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 from django_q.models import Task
 
-from uploads.jobs import failures
 from uploads.jobs.lifecycle import execution
 from uploads.jobs.lifecycle.failure_report import FailureReport
 from uploads.jobs.queue import producer
+from uploads.jobs.worker import failure_hook
 from uploads.linux import processes
 from uploads.models import UploadJob
 from uploads.telemetry.logs import get_logger
@@ -168,7 +168,7 @@ def recorded_by_hook(one: RunningAttempt) -> bool:
     )
     if task is None:
         return False
-    failures.record_failure(task)
+    failure_hook.record_failure(task)
     return not UploadJob.objects.running(one.number).filter(pk=one.job_id).exists()
 
 

@@ -27,8 +27,8 @@ from uploads.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-TASK = "uploads.jobs.worker.work"
-HOOK = "uploads.jobs.failures.record_failure"
+TASK = "uploads.jobs.worker.task.work"
+HOOK = "uploads.jobs.worker.failure_hook.record_failure"
 
 LOOK_SECONDS = 1.0  # between two looks without a bell
 SLICE_SECONDS = 0.25  # dequeue() returns so often, so that the pusher sees a stop

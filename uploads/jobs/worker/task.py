@@ -10,13 +10,13 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django_q.exceptions import TimeoutException
 
-from uploads.jobs import stopping
-from uploads.jobs.heartbeat import Heartbeat
 from uploads.jobs.lifecycle import execution
 from uploads.jobs.lifecycle.failure_report import AttemptFailed, FailureReport
 from uploads.jobs.lifecycle.worker_id import this_worker
 from uploads.jobs.queue import producer
-from uploads.jobs.wholeness import make_whole
+from uploads.jobs.worker import shutdown
+from uploads.jobs.worker.assembly import make_whole
+from uploads.jobs.worker.heartbeat import Heartbeat
 from uploads.models import UploadJob
 from uploads.processing.clean import clean_text
 from uploads.processing.sandbox import Done, Failed, Sandbox, SandboxConfig, Stopped
@@ -48,7 +48,7 @@ def sandbox() -> Sandbox:
 def work(job_id: str) -> None:
     """Run the next attempt of a job, if it is due. Raises AttemptFailed, which the failure hook records."""
     uid = UUID(job_id)
-    if stopping.asked():
+    if shutdown.asked():
         producer.wake(uid)  # prefetched behind the stop: somebody else's now
         return
     job = execution.start(uid, this_worker())

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.factories import make_job
-from uploads.jobs import worker
 from uploads.jobs.lifecycle.failure_report import AttemptFailed
-from uploads.jobs.wholeness import make_whole
+from uploads.jobs.worker import task
+from uploads.jobs.worker.assembly import make_whole
 from uploads.models import State, UploadJob
 from uploads.storage import disk, parts
 
@@ -24,9 +24,9 @@ WHOLE = b"".join(PIECES)
 @pytest.fixture(scope="module", autouse=True)
 def _one_sandbox() -> object:
     yield
-    if worker._sandbox is not None:
-        worker._sandbox.close()
-        worker._sandbox = None
+    if task._sandbox is not None:
+        task._sandbox.close()
+        task._sandbox = None
 
 
 def in_parts(state: str = State.QUEUED) -> UploadJob:
@@ -55,14 +55,14 @@ def is_whole(job: UploadJob) -> None:
 
 def test_parts_are_joined_in_their_order_hashed_and_worked_on() -> None:
     job = in_parts()
-    worker.work(str(job.pk))
+    task.work(str(job.pk))
     is_whole(job)
     assert (job.state, job.result and job.result["lines"]) == (State.SUCCEEDED, 1002)
 
 
 def test_a_file_without_a_digest_is_hashed_before_the_work() -> None:
     job = make_job(data=WHOLE, sha256="", filename="notes.txt")
-    worker.work(str(job.pk))
+    task.work(str(job.pk))
     is_whole(job)
     assert job.state == State.SUCCEEDED
 
@@ -99,7 +99,7 @@ def test_an_attempt_that_is_no_longer_the_jobs_says_nothing() -> None:
 
 def test_a_job_with_neither_file_nor_parts_fails_as_such() -> None:
     with pytest.raises(AttemptFailed) as failed:
-        worker.work(str(make_job(sha256="").pk))
+        task.work(str(make_job(sha256="").pk))
     assert failed.value.report.code == "file_missing"
 
 

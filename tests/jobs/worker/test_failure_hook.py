@@ -10,9 +10,9 @@ from django.utils import timezone
 from django_q.models import Task
 
 from tests.factories import make_job
-from uploads.jobs import failures
 from uploads.jobs.lifecycle.failure_report import AttemptFailed, FailureReport
 from uploads.jobs.queue.producer import HOOK, TASK
+from uploads.jobs.worker import failure_hook
 from uploads.models import ErrorRecord, State, UploadJob
 
 pytestmark = pytest.mark.django_db
@@ -83,7 +83,7 @@ def test_a_failed_task_of_a_job_that_is_gone_is_nothing_to_record() -> None:
 
 
 def test_a_success_is_none_of_its_business() -> None:
-    failures.record_failure(Task(success=True, result=None))
+    failure_hook.record_failure(Task(success=True, result=None))
     assert not ErrorRecord.objects.exists()
 
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from uploads.jobs import stopping
 from uploads.jobs.lifecycle import execution
+from uploads.jobs.worker import shutdown
 from uploads.models import UploadJob
 from uploads.telemetry.logs import get_logger
 
@@ -88,7 +88,7 @@ class Heartbeat:
         renewed = time.monotonic()
         try:
             while not self._ended.wait(LOOK_EVERY):
-                if stopping.grace_is_over():
+                if shutdown.grace_is_over():
                     return self._stop("stopping")
                 try:
                     if self._progress or time.monotonic() - renewed >= RENEW_EVERY:

@@ -10,9 +10,9 @@ import pytest
 from django.utils import timezone
 
 from tests.factories import make_attempt, make_job
-from uploads.jobs import heartbeat
-from uploads.jobs.heartbeat import Heartbeat
 from uploads.jobs.lifecycle import execution
+from uploads.jobs.worker import heartbeat
+from uploads.jobs.worker.heartbeat import Heartbeat
 from uploads.models import State, UploadJob
 
 pytestmark = pytest.mark.django_db(transaction=True)

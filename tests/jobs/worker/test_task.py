@@ -14,9 +14,9 @@ from django.utils import timezone
 from django_q.exceptions import TimeoutException
 
 from tests.factories import make_job
-from uploads.jobs import stopping, worker
 from uploads.jobs.lifecycle import execution
 from uploads.jobs.lifecycle.failure_report import AttemptFailed, FailureReport
+from uploads.jobs.worker import shutdown, task
 from uploads.models import Artifact, Attempt, ErrorRecord, Message, Outcome, State, UploadJob
 from uploads.processing.sandbox import Done
 from uploads.storage import disk
@@ -27,26 +27,26 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _clean(data_dir: Path) -> Iterator[None]:
     yield
-    stopping.forget()
+    shutdown.forget()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_sandbox() -> Iterator[None]:
     yield
-    if worker._sandbox is not None:
-        worker._sandbox.close()
-        worker._sandbox = None
+    if task._sandbox is not None:
+        task._sandbox.close()
+        task._sandbox = None
 
 
 def failure_of(job: UploadJob) -> FailureReport:
     with pytest.raises(AttemptFailed) as failed:
-        worker.work(str(job.pk))
+        task.work(str(job.pk))
     return failed.value.report
 
 
 def test_a_text_file_ends_succeeded_with_its_result_and_what_it_cost() -> None:
     job = make_job(data=b"one\ntwo\n", filename="notes.txt")
-    worker.work(str(job.pk))
+    task.work(str(job.pk))
 
     job.refresh_from_db()
     assert (job.state, job.kind, job.content_type) == (State.SUCCEEDED, "text", "text/plain")
@@ -59,7 +59,7 @@ def test_a_text_file_ends_succeeded_with_its_result_and_what_it_cost() -> None:
 
 def test_artifacts_lie_under_their_attempt(png: bytes) -> None:
     job = make_job(data=png, filename="dot.png")
-    worker.work(str(job.pk))
+    task.work(str(job.pk))
 
     artifact = Artifact.objects.get(name="thumbnail.webp")
     path = disk.artifact_path(job.pk, 1, artifact.name)
@@ -83,7 +83,7 @@ def test_a_file_deleted_between_upload_and_work_is_missing() -> None:
 
 def test_a_contradiction_between_name_and_content_is_recorded() -> None:
     job = make_job(data=b"<!doctype html><html><body>not a picture</body></html>", filename="cat.png")
-    worker.work(str(job.pk))
+    task.work(str(job.pk))
     job.refresh_from_db()
     assert job.content_type == "text/html"
     assert "cat.png" in job.contradiction
@@ -114,28 +114,28 @@ def test_a_hard_time_out_of_the_queue_is_a_timed_out_attempt(monkeypatch: pytest
     def alarm(*_args: Any, **_kwargs: Any) -> Done:
         raise TimeoutException("Task exceeded maximum timeout value")
 
-    monkeypatch.setattr(type(worker.sandbox()), "run", alarm)
+    monkeypatch.setattr(type(task.sandbox()), "run", alarm)
     assert failure_of(make_job(data=b"x")).code == "timed_out"
 
 
 def test_a_second_delivery_does_nothing() -> None:
     job = make_job(data=b"x")
-    worker.work(str(job.pk))
-    worker.work(str(job.pk))
+    task.work(str(job.pk))
+    task.work(str(job.pk))
     assert Attempt.objects.count() == 1
 
 
 def test_a_wake_up_before_its_time_is_sent_again() -> None:
     job = make_job(data=b"x", run_after=timezone.now() + timedelta(seconds=30))
-    worker.work(str(job.pk))
+    task.work(str(job.pk))
     assert (Message.objects.get().due - timezone.now()).total_seconds() > 25
     assert not Attempt.objects.exists()
 
 
 def test_a_stopping_node_starts_nothing_and_passes_the_wake_up_on() -> None:
     job = make_job(data=b"x")
-    stopping.ask()
-    worker.work(str(job.pk))
+    shutdown.ask()
+    task.work(str(job.pk))
     job.refresh_from_db()
     assert (job.state, Message.objects.count()) == (State.QUEUED, 1)
 
@@ -151,7 +151,7 @@ def test_a_job_cancelled_in_mid_attempt_keeps_nothing_of_it(
         return succeed(*args)
 
     monkeypatch.setattr(execution, "succeed", too_late)
-    worker.work(str(job.pk))
+    task.work(str(job.pk))
     job.refresh_from_db()
     assert job.state == State.CANCELLED
     assert not Artifact.objects.exists() and not disk.attempt_directory(job.pk, 1).exists()
@@ -160,25 +160,25 @@ def test_a_job_cancelled_in_mid_attempt_keeps_nothing_of_it(
 
 def test_a_job_deleted_in_mid_attempt_is_nobodys_failure(monkeypatch: pytest.MonkeyPatch, png: bytes) -> None:
     job = make_job(data=png, filename="dot.png")
-    run = type(worker.sandbox()).run
+    run = type(task.sandbox()).run
 
     def deleted(*args: Any, **options: Any) -> Any:
         execution.delete(job.pk)
         return run(*args, **options)
 
-    monkeypatch.setattr(type(worker.sandbox()), "run", deleted)
-    worker.work(str(job.pk))  # raises nothing
+    monkeypatch.setattr(type(task.sandbox()), "run", deleted)
+    task.work(str(job.pk))  # raises nothing
     assert not ErrorRecord.objects.exists() and not disk.attempt_directory(job.pk, 1).exists()
 
 
 def test_a_message_that_quotes_the_file_is_one_line_and_reads_one_way(
     monkeypatch: pytest.MonkeyPatch, png: bytes
 ) -> None:
-    run = type(worker.sandbox()).run
+    run = type(task.sandbox()).run
 
     def quoted(*args: Any, **options: Any) -> Any:
         return replace(run(*args, **options), message="Sheet \u202egnp.exe\x1b[31m\nis damaged.")
 
-    monkeypatch.setattr(type(worker.sandbox()), "run", quoted)
+    monkeypatch.setattr(type(task.sandbox()), "run", quoted)
     report = failure_of(make_job(data=png[: len(png) // 2], filename="half.png"))
     assert report.message == "Sheet gnp.exe[31m is damaged."
