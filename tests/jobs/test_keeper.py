@@ -14,11 +14,12 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from tests.factories import make_attempt, make_failed_job, make_job
-from uploads.jobs import keeper, nodes, sweep
+from uploads.jobs import keeper, nodes
 from uploads.jobs.board import Board
 from uploads.jobs.keeper import Keeper
 from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.queue import producer
+from uploads.jobs.repair import rescue
 from uploads.models import ErrorRecord, Message, Node, State, UploadJob
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
@@ -97,7 +98,7 @@ def test_after_the_database_was_away_workers_renew_their_leases_before_any_is_ju
         raise OperationalError("the server is gone")
 
     with monkeypatch.context() as gone:
-        gone.setattr(sweep, "running", away)
+        gone.setattr(rescue, "running", away)
         rounds(kept, clock, 1)
     rounds(kept, clock, keeper.LEASES_AFTER - 1)
     assert not ErrorRecord.objects.exists()
@@ -115,7 +116,7 @@ def test_a_broker_that_is_away_costs_a_wake_up_and_no_rescue(
         raise producer.RedisError("connection refused")
 
     monkeypatch.setattr(producer, "due_depth", away)
-    monkeypatch.setattr(sweep, "CONFIRM_SECONDS", 0.0)
+    monkeypatch.setattr(rescue, "CONFIRM_SECONDS", 0.0)
     kept._rescue._gone_since = {(job.pk, 1): -1e9}
     rounds(kept, clock, 1)
     assert UploadJob.objects.queued().get() == job
@@ -164,6 +165,6 @@ class TestSweepByHand:
         def away(*_args: Any, **_kwargs: Any) -> Any:
             raise OperationalError("the server\nis gone")
 
-        monkeypatch.setattr(sweep, "running", away)
+        monkeypatch.setattr(rescue, "running", away)
         with pytest.raises(CommandError, match="The sweep cannot go on: the server is gone"):
             self.said()

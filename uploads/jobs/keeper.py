@@ -13,12 +13,13 @@ from itertools import cycle
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from uploads.jobs import expiry, nodes, sweep, tidy
+from uploads.jobs import nodes
 from uploads.jobs.board import Board
 from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.queue import producer
+from uploads.jobs.repair import cleanup, rescue, resumables
+from uploads.jobs.repair.rescue import Finding
 from uploads.jobs.stall import StallWatch
-from uploads.jobs.sweep import Finding
 from uploads.jobs.worker import shutdown
 from uploads.linux import processes
 from uploads.storage import inventory
@@ -44,7 +45,7 @@ class Keeper:
     def __init__(self, node: NodeIdentity, board: Board, judge: int) -> None:
         self.node, self.board, self.judge = node, board, judge
         self._due: dict[str, float] = {}
-        self._rescue = sweep.Rescue(node.boot_id, node.pid_namespace)
+        self._rescue = rescue.Rescue(node.boot_id, node.pid_namespace)
         self._stall = StallWatch(node, board)
         self._pusher = 0
         self._prefixes = cycle(inventory.PREFIXES)
@@ -85,7 +86,7 @@ class Keeper:
 
     def _wake(self) -> None:
         pusher = self.board.pusher.value
-        _tell(sweep.lost_wake_ups(self.node.workers, at_once=pusher != self._pusher))
+        _tell(rescue.lost_wake_ups(self.node.workers, at_once=pusher != self._pusher))
         self._pusher = pusher
 
     def _judge_cluster(self) -> None:
@@ -94,8 +95,8 @@ class Keeper:
             os.write(self.judge, reason.encode())
 
     def _leases(self) -> None:
-        _tell(sweep.expired_leases())
-        _tell(sweep.passed_deadlines())
+        _tell(rescue.expired_leases())
+        _tell(rescue.passed_deadlines())
 
     def _adopt(self) -> None:
         if adopted := producer.adopt():
@@ -103,22 +104,22 @@ class Keeper:
 
     def _slice(self) -> None:
         prefix = next(self._prefixes)
-        _tell(tidy.stray_files(prefix))
-        _tell(tidy.lost_artifacts(prefix))
+        _tell(cleanup.stray_files(prefix))
+        _tell(cleanup.lost_artifacts(prefix))
 
     def _spool(self) -> None:
-        _tell(tidy.partial_uploads())
-        _tell(tidy.stray_spool())
-        _tell(expiry.unqueued_transfers())
-        _tell(expiry.expired_transfers())
-        _tell(expiry.stray_fences())
+        _tell(cleanup.partial_uploads())
+        _tell(cleanup.stray_spool())
+        _tell(resumables.unqueued_transfers())
+        _tell(resumables.expired_transfers())
+        _tell(resumables.stray_fences())
 
     def _records(self) -> None:
-        _tell(tidy.old_records())
-        _tell(expiry.old_transfers())
+        _tell(cleanup.old_records())
+        _tell(resumables.old_transfers())
 
     def _release(self) -> None:
-        _tell(sweep.release_own(self.node.id))
+        _tell(rescue.release_own(self.node.id))
 
     def _sign_off(self) -> None:
         nodes.sign_off(self.node, self.board.note)
@@ -165,24 +166,24 @@ def run(node: NodeIdentity, board: Board, judge: int) -> int:
 
 def sweep_once(*, dry_run: bool) -> list[Finding]:
     """One whole round by hand, as all supervisors together do it in time. Raises DatabaseError and others."""
-    rescue = sweep.Rescue(processes.boot_id(), processes.pid_namespace())
+    rescue = rescue.Rescue(processes.boot_id(), processes.pid_namespace())
     rescue.look(dry_run=dry_run)
     found: list[Finding] = [
-        *sweep.expired_leases(dry_run=dry_run),
-        *sweep.passed_deadlines(dry_run=dry_run),
-        *sweep.lost_wake_ups(settings.WORKERS, dry_run=dry_run),
-        *tidy.partial_uploads(dry_run=dry_run),
-        *tidy.stray_spool(dry_run=dry_run),
-        *tidy.old_records(dry_run=dry_run),
-        *expiry.unqueued_transfers(dry_run=dry_run),
-        *expiry.expired_transfers(dry_run=dry_run),
-        *expiry.stray_fences(dry_run=dry_run),
-        *expiry.old_transfers(dry_run=dry_run),
+        *rescue.expired_leases(dry_run=dry_run),
+        *rescue.passed_deadlines(dry_run=dry_run),
+        *rescue.lost_wake_ups(settings.WORKERS, dry_run=dry_run),
+        *cleanup.partial_uploads(dry_run=dry_run),
+        *cleanup.stray_spool(dry_run=dry_run),
+        *cleanup.old_records(dry_run=dry_run),
+        *resumables.unqueued_transfers(dry_run=dry_run),
+        *resumables.expired_transfers(dry_run=dry_run),
+        *resumables.stray_fences(dry_run=dry_run),
+        *resumables.old_transfers(dry_run=dry_run),
     ]
     for prefix in inventory.PREFIXES:
-        found += tidy.stray_files(prefix, dry_run=dry_run)
-        found += tidy.lost_artifacts(prefix, dry_run=dry_run)
-    time.sleep(sweep.CONFIRM_SECONDS)
+        found += cleanup.stray_files(prefix, dry_run=dry_run)
+        found += cleanup.lost_artifacts(prefix, dry_run=dry_run)
+    time.sleep(rescue.CONFIRM_SECONDS)
     return rescue.look(dry_run=dry_run) + found
 
 

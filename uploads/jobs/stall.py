@@ -9,9 +9,9 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models.functions import Now
 
-from uploads.jobs import sweep
 from uploads.jobs.board import Board
 from uploads.jobs.nodes import NodeIdentity
+from uploads.jobs.repair import rescue
 from uploads.models import Attempt, UploadJob
 
 SUSPECT_SECONDS = 3.0
@@ -69,7 +69,7 @@ class StallWatch:
         return UploadJob.objects.queued().unpaused().filter(run_after__lte=due).exists()
 
     def _worker_free(self) -> bool:
-        return sum(one.node_id == self.node.id for one in sweep.running()) < self.node.workers
+        return sum(one.node_id == self.node.id for one in rescue.running()) < self.node.workers
 
     def _last_start(self) -> int:
         mine = Attempt.objects.filter(node_id=self.node.id).order_by("-pk")

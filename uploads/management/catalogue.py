@@ -28,7 +28,7 @@ TOOLS = ("xgettext", "msgmerge", "msgfmt")
 # Who says sentences that reach an uploader.
 SPEAKERS = (
     "codes.py", "processing", "jobs/lifecycle/submission.py", "jobs/lifecycle/permissions.py", "jobs/lifecycle/capacity.py", "jobs/resumable/concatenation.py",
-    "jobs/worker/failure_hook.py", "jobs/lifecycle/execution.py", "jobs/sweep.py", "jobs/resumable/uploads.py", "jobs/worker/task.py", "intake", "api",
+    "jobs/worker/failure_hook.py", "jobs/lifecycle/execution.py", "jobs/repair/rescue.py", "jobs/resumable/uploads.py", "jobs/worker/task.py", "intake", "api",
 )  # fmt: skip
 REFUSALS = ("Refused", "Refusal", "problem")  # all that the API says, beside what describes it
 SILENT = ("registry.py", "sandbox.py", "verdict.py")  # these speak to operators

@@ -18,12 +18,13 @@ from django.db.models.functions import Now
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from tests.jobs.lifecycle.model import FAILED, QUEUED, SUCCEEDED, JobModel
-from uploads.jobs import nodes, sweep
+from uploads.jobs import nodes
 from uploads.jobs.lifecycle import execution, pauses, retry_policy
 from uploads.jobs.lifecycle.failure_report import FailureReport
 from uploads.jobs.lifecycle.worker_id import Worker, process_started
 from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.queue import messages, producer
+from uploads.jobs.repair import rescue
 from uploads.models import Artifact, Attempt, ErrorRecord, Message, Node, Pause, UploadJob
 from uploads.processing.base import ArtifactFile
 from uploads.processing.sandbox import Done, Usage
@@ -208,16 +209,16 @@ class Stage(RuleBasedStateMachine):
                 UploadJob.objects.running(attempt).filter(pk=job_id).update(lease_until=Now() - HOUR)
 
     def _sweep(self, *, pusher_is_new: bool) -> None:
-        rescue = sweep.Rescue(self.node.boot_id, self.node.pid_namespace)
+        rescue = rescue.Rescue(self.node.boot_id, self.node.pid_namespace)
         late = set(UploadJob.objects.running().filter(lease_until__lt=Now()).values_list("pk", flat=True))
         rescue.look(confirm=0)
-        sweep.expired_leases()
-        sweep.passed_deadlines()
+        rescue.expired_leases()
+        rescue.passed_deadlines()
         for (job_id, attempt), does in self.workers.items():
             if self._runs(job_id, attempt) and (does == DEAD or job_id in late):
                 self.jobs[job_id].fail("worker_lost")
         judged = self._messages()
-        sweep.lost_wake_ups(2, at_once=pusher_is_new)
+        rescue.lost_wake_ups(2, at_once=pusher_is_new)
         for job_id, count in self._messages().items():
             assert count <= max(judged.get(job_id, 0), 1)
 

@@ -11,13 +11,13 @@ from django.utils import timezone
 
 from tests.factories import make_attempt, make_job, make_node, make_operator
 from uploads.codes import Refused
-from uploads.jobs import sweep
 from uploads.jobs.board import Board
 from uploads.jobs.lifecycle import execution, pauses
 from uploads.jobs.lifecycle.worker_id import this_worker
 from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.queue import producer
 from uploads.jobs.queue.broker import QuickBroker
+from uploads.jobs.repair import rescue
 from uploads.jobs.stall import StallWatch
 from uploads.models import Message, Pause, State
 from uploads.processing.guess import guess_kind
@@ -91,11 +91,11 @@ def test_the_sweep_wakes_no_paused_job(olga: User) -> None:
     make_job(kind="pdf", run_after=long_ago, woken_at=long_ago)
     text = make_job(kind="text", run_after=long_ago, woken_at=long_ago)
     pauses.pause("pdf", olga)
-    assert [one.job for one in sweep.lost_wake_ups(2)] == [text.pk]
+    assert [one.job for one in rescue.lost_wake_ups(2)] == [text.pk]
     pauses.pause("", olga)
     text.woken_at = long_ago
     text.save()
-    assert sweep.lost_wake_ups(2) == []
+    assert rescue.lost_wake_ups(2) == []
 
 
 def test_a_paused_backlog_is_no_hang(olga: User, settings: object) -> None:

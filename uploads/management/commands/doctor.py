@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from uploads.jobs import doctor
 from uploads.jobs.queue import producer
+from uploads.jobs.repair import consistency
 from uploads.storage.durable import StorageUnavailable
 
 SHOWN = 200
@@ -20,8 +20,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            found = doctor.examine()
-            census = doctor.census()
+            found = consistency.examine()
+            census = consistency.census()
         except (DatabaseError, StorageUnavailable, *producer.BROKER_ERRORS) as wrong:
             raise CommandError(f"The doctor cannot look: {' '.join(str(wrong).split())}") from wrong
         for one in found[:SHOWN]:

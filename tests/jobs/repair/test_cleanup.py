@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_q.models import Task
 
 from tests.factories import make_failed_job, make_job, make_node
-from uploads.jobs import sweep, tidy
+from uploads.jobs.repair import cleanup, rescue
 from uploads.models import ErrorRecord, Node, State, UploadJob
 from uploads.storage import disk
 
@@ -42,7 +42,7 @@ class TestPartialUploads:
     def test_one_without_news_is_given_up_row_and_bytes(self) -> None:
         job = make_job(State.RECEIVING, data=b"half", created_at=LONG_AGO)
         path = aged(disk.spool_path(job.pk))
-        assert [str(one) for one in tidy.partial_uploads()] == [
+        assert [str(one) for one in cleanup.partial_uploads()] == [
             f"Job {job.pk}: an upload without news for too long"
         ]
         assert not path.exists()
@@ -50,11 +50,11 @@ class TestPartialUploads:
 
     def test_one_that_still_grows_is_left_alone_however_old(self) -> None:
         make_job(State.RECEIVING, data=b"half", created_at=LONG_AGO)
-        assert tidy.partial_uploads() == []
+        assert cleanup.partial_uploads() == []
 
     def test_one_that_has_just_begun_may_have_no_bytes_yet(self) -> None:
         make_job(State.RECEIVING)
-        assert tidy.partial_uploads() == []
+        assert cleanup.partial_uploads() == []
 
     def test_one_that_was_accepted_meanwhile_keeps_its_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
         job = make_job(State.RECEIVING, created_at=LONG_AGO)
@@ -65,8 +65,8 @@ class TestPartialUploads:
             UploadJob.objects.filter(pk=job_id).update(state=State.QUEUED, queued_at=now, run_after=now)
             return float("inf")
 
-        monkeypatch.setattr(tidy, "_silence", accepted)
-        assert tidy.partial_uploads() == []
+        monkeypatch.setattr(cleanup, "_silence", accepted)
+        assert cleanup.partial_uploads() == []
         assert kept.exists()
 
 
@@ -74,8 +74,8 @@ class TestStrays:
     def test_old_files_without_a_job_are_removed(self) -> None:
         one, other = uuid4(), uuid4()
         kept, spooled = aged(disk.file_path(one)), aged(disk.spool_path(other))
-        assert [found.job for found in tidy.stray_files(one.hex[:2])] == [one]
-        assert [found.job for found in tidy.stray_spool()] == [other]
+        assert [found.job for found in cleanup.stray_files(one.hex[:2])] == [one]
+        assert [found.job for found in cleanup.stray_spool()] == [other]
         assert not kept.exists()
         assert not spooled.exists()
 
@@ -83,22 +83,22 @@ class TestStrays:
         job_id = uuid4()
         aged(disk.file_path(job_id), days=0.5)
         aged(disk.spool_path(job_id), days=0.5)
-        assert tidy.stray_files(job_id.hex[:2]) + tidy.stray_spool() == []
+        assert cleanup.stray_files(job_id.hex[:2]) + cleanup.stray_spool() == []
 
     def test_a_file_with_a_job_stays(self) -> None:
         job = make_job(data=b"x")
         kept = aged(disk.file_path(job.pk))
-        assert tidy.stray_files(job.pk.hex[:2]) == []
+        assert cleanup.stray_files(job.pk.hex[:2]) == []
         assert kept.exists()
 
     def test_what_is_not_of_our_naming_is_never_touched(self) -> None:
         foreign = aged(disk.files_directory() / "ab" / "notes.txt")
-        assert tidy.stray_files("ab") == []
+        assert cleanup.stray_files("ab") == []
         assert foreign.exists()
 
     def test_a_dry_run_removes_nothing(self) -> None:
         kept = aged(disk.file_path(uuid4()))
-        assert len(tidy.stray_files(kept.parent.name, dry_run=True)) == 1
+        assert len(cleanup.stray_files(kept.parent.name, dry_run=True)) == 1
         assert kept.exists()
 
 
@@ -109,7 +109,7 @@ class TestArtifacts:
         staying = [artifacts(won.pk, 2), artifacts(runs.pk, 2)]
         going = [artifacts(won.pk, 1), artifacts(runs.pk, 1), artifacts(failed.pk, 1), artifacts(gone, 3)]
         for job_id in (won.pk, runs.pk, failed.pk, gone):
-            tidy.lost_artifacts(job_id.hex[:2])
+            cleanup.lost_artifacts(job_id.hex[:2])
         assert all(path.is_dir() for path in staying)
         assert not any(path.exists() for path in going)
         assert not going[-1].parent.exists()
@@ -117,7 +117,7 @@ class TestArtifacts:
     def test_those_just_written_are_left_for_a_later_look(self) -> None:
         job = make_job(State.QUEUED, attempt=1)
         path = artifacts(job.pk, 1, days=0)
-        assert tidy.lost_artifacts(job.pk.hex[:2]) == []
+        assert cleanup.lost_artifacts(job.pk.hex[:2]) == []
         assert path.is_dir()
 
 
@@ -131,14 +131,14 @@ class TestOldRecords:
             )
         make_node("silent", beat_at=LONG_AGO)
         make_node("alive")
-        assert [one.cure for one in tidy.old_records()] == ["pruned", "pruned"]
+        assert [one.cure for one in cleanup.old_records()] == ["pruned", "pruned"]
         assert [task.id for task in Task.objects.all()] == ["1"]
         assert [node.name for node in Node.objects.all()] == ["alive"]
         assert ErrorRecord.objects.get() == record
-        assert tidy.old_records() == []
+        assert cleanup.old_records() == []
 
 
 def test_a_finding_names_its_job() -> None:
     job_id = uuid4()
-    assert str(sweep.Finding("it is lost", "found", job_id, 2)) == f"Job {job_id}, attempt 2: it is lost"
-    assert str(sweep.Finding("3 are lost", "found")) == "3 are lost"
+    assert str(rescue.Finding("it is lost", "found", job_id, 2)) == f"Job {job_id}, attempt 2: it is lost"
+    assert str(rescue.Finding("3 are lost", "found")) == "3 are lost"

@@ -18,8 +18,8 @@ from django.db.models.functions import Now
 
 from uploads.codes import Refused
 from uploads.jobs.lifecycle import execution
+from uploads.jobs.repair.rescue import Finding
 from uploads.jobs.resumable import uploads
-from uploads.jobs.sweep import Finding
 from uploads.models import Concat, JobQuerySet, Transfer, UploadJob
 from uploads.storage import disk, fence, inventory, parts
 from uploads.storage.durable import storage_errors

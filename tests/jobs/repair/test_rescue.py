@@ -13,11 +13,11 @@ from django.utils import timezone
 from django_q.models import Task
 
 from tests.factories import make_attempt, make_job, make_node
-from uploads.jobs import sweep
 from uploads.jobs.lifecycle import execution
 from uploads.jobs.lifecycle.failure_report import FailureReport
 from uploads.jobs.lifecycle.worker_id import process_started
 from uploads.jobs.queue import producer
+from uploads.jobs.repair import rescue
 from uploads.models import Attempt, ErrorRecord, Message, Node, Outcome, State, UploadJob
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
@@ -38,7 +38,7 @@ def here() -> Node:
 
 
 def judged(**confirm: float) -> list[UploadJob]:
-    found = sweep.Rescue(*HERE).look(**({"confirm": 0.0} | confirm))
+    found = rescue.Rescue(*HERE).look(**({"confirm": 0.0} | confirm))
     return [UploadJob.objects.get(pk=one.job) for one in found]
 
 
@@ -98,7 +98,7 @@ class TestFastRescue:
 
     def test_a_dry_run_changes_nothing(self) -> None:
         job = running(here(), **GONE)
-        found = sweep.Rescue(*HERE).look(confirm=0.0, dry_run=True)
+        found = rescue.Rescue(*HERE).look(confirm=0.0, dry_run=True)
         assert str(found[0]) == f"Job {job.pk}, attempt 1: its worker here:4711 is gone"
         assert not ErrorRecord.objects.exists()
 
@@ -108,28 +108,28 @@ class TestLeasesAndDeadlines:
         job = make_job(State.RUNNING, lease_until=LONG_AGO)
         make_attempt(job)
         running()
-        assert [one.job for one in sweep.expired_leases()] == [job.pk]
+        assert [one.job for one in rescue.expired_leases()] == [job.pk]
         assert ErrorRecord.objects.get().code == "worker_lost"
-        assert sweep.expired_leases() == []
+        assert rescue.expired_leases() == []
 
     def test_a_lease_renewed_meanwhile_saves_the_attempt(self, monkeypatch: pytest.MonkeyPatch) -> None:
         job = make_job(State.RUNNING, lease_until=LONG_AGO)
         make_attempt(job)
-        seen = sweep.running
-        monkeypatch.setattr(sweep, "running", lambda only=None: [seen(only), execution.renew(job.pk, 1)][0])
-        assert sweep.expired_leases() == []
+        seen = rescue.running
+        monkeypatch.setattr(rescue, "running", lambda only=None: [seen(only), execution.renew(job.pk, 1)][0])
+        assert rescue.expired_leases() == []
         assert not ErrorRecord.objects.exists()
 
     def test_an_attempt_past_its_deadline_has_timed_out_though_it_beats_on(self) -> None:
         job = running(deadline=LONG_AGO, **ME)
         running(deadline=timezone.now() + timedelta(hours=1))
-        assert [one.job for one in sweep.passed_deadlines()] == [job.pk]
+        assert [one.job for one in rescue.passed_deadlines()] == [job.pk]
         assert ErrorRecord.objects.get().code == "timed_out"
 
     def test_a_stopped_node_gives_back_what_is_left_without_an_error(self) -> None:
         node = here()
         job, _alive, _elsewhere = running(node, **GONE), running(node, **ME), running(here(), **GONE)
-        assert [one.job for one in sweep.release_own(node.pk)] == [job.pk]
+        assert [one.job for one in rescue.release_own(node.pk)] == [job.pk]
         assert UploadJob.objects.queued().get() == job
         assert Attempt.objects.get(job=job).outcome == Outcome.RELEASED
         assert not ErrorRecord.objects.exists()
@@ -142,51 +142,51 @@ class TestLostWakeUps:
             make_job(run_after=now - timedelta(minutes=minutes), woken_at=woken_at).pk
             for minutes, woken_at in ((6, None), (5, LONG_AGO), (4, LONG_AGO), (3, None), (2, LONG_AGO))
         ]
-        assert [one.job for one in sweep.lost_wake_ups(2)] == late
+        assert [one.job for one in rescue.lost_wake_ups(2)] == late
         assert set(producer.waiting() or {}) == set(late)
 
     def test_a_job_just_woken_or_not_yet_due_is_left_alone(self) -> None:
         make_job(run_after=LONG_AGO, woken_at=timezone.now())
         make_job(run_after=timezone.now() + timedelta(minutes=1), woken_at=LONG_AGO)
         make_job(State.FAILED)
-        assert sweep.lost_wake_ups(2) == []
+        assert rescue.lost_wake_ups(2) == []
         assert not Message.objects.exists()
 
     def test_a_second_sweep_at_the_same_moment_wakes_nobody_twice(self) -> None:
         make_job(run_after=LONG_AGO, woken_at=LONG_AGO)
-        assert len(sweep.lost_wake_ups(2)) == 1
-        assert sweep.lost_wake_ups(2) == []
+        assert len(rescue.lost_wake_ups(2)) == 1
+        assert rescue.lost_wake_ups(2) == []
 
     def test_however_many_wait_messages_stay_few(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sweep, "SHORT_QUEUE", 0)
+        monkeypatch.setattr(rescue, "SHORT_QUEUE", 0)
         for _ in range(30):
             make_job(run_after=LONG_AGO, woken_at=LONG_AGO)
-        sweep.lost_wake_ups(2)
-        sweep.lost_wake_ups(2)
-        assert Message.objects.count() == 2 * sweep.MESSAGES_PER_WORKER
+        rescue.lost_wake_ups(2)
+        rescue.lost_wake_ups(2)
+        assert Message.objects.count() == 2 * rescue.MESSAGES_PER_WORKER
 
     def test_a_message_in_dead_hands_does_not_keep_its_job_asleep(self) -> None:
         for _ in range(8):
             producer.wake(make_job(run_after=LONG_AGO, woken_at=LONG_AGO).pk)
         Message.objects.update(due=timezone.now() + timedelta(hours=6))
-        assert len(sweep.lost_wake_ups(2)) == 8
+        assert len(rescue.lost_wake_ups(2)) == 8
 
     def test_after_a_pusher_died_those_whose_messages_it_held_are_woken_at_once(self) -> None:
         jobs = [make_job(run_after=LONG_AGO, woken_at=timezone.now()) for _ in range(20)]
         producer.wake_all([job.pk for job in jobs])
         held = {job.pk for job in jobs[:12]}
         Message.objects.filter(job__in=held).delete()
-        assert sweep.lost_wake_ups(2) == []
-        assert {one.job for one in sweep.lost_wake_ups(2, at_once=True)} == held
+        assert rescue.lost_wake_ups(2) == []
+        assert {one.job for one in rescue.lost_wake_ups(2, at_once=True)} == held
         assert Message.objects.count() == 20
 
     def test_a_job_that_has_a_message_gets_no_second_one(self) -> None:
         producer.wake(make_job(run_after=LONG_AGO, woken_at=LONG_AGO).pk)
-        assert sweep.lost_wake_ups(2) == []
+        assert rescue.lost_wake_ups(2) == []
 
     def test_a_dry_run_wakes_nobody(self) -> None:
         make_job(run_after=LONG_AGO, woken_at=LONG_AGO)
-        assert len(sweep.lost_wake_ups(2, dry_run=True)) == 1
+        assert len(rescue.lost_wake_ups(2, dry_run=True)) == 1
         assert not Message.objects.exists()
 
 

@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from django_q.models import Task
 
 from uploads.jobs.lifecycle import execution
-from uploads.jobs.sweep import Finding
+from uploads.jobs.repair.rescue import Finding
 from uploads.models import Node, State, UploadJob
 from uploads.storage import disk, inventory
 from uploads.storage.durable import storage_errors

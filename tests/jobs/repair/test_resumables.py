@@ -16,8 +16,9 @@ from django.utils import timezone
 
 from tests.api.conftest import by_token
 from tests.api.tus_client import DATA, ROOT, ask, create, head, patch
-from uploads.jobs import expiry, keeper, tidy
+from uploads.jobs import keeper
 from uploads.jobs.lifecycle import submission
+from uploads.jobs.repair import cleanup, resumables
 from uploads.models import State, Transfer, UploadJob
 from uploads.storage import disk, fence, parts
 
@@ -61,23 +62,28 @@ class TestExpiry:
         path = half(client)
         last_news(1001)
         assert head(client, path).status_code == 410
-        assert [one.job for one in expiry.expired_transfers()] == [id_of(path)]
+        assert [one.job for one in resumables.expired_transfers()] == [id_of(path)]
         assert not UploadJob.objects.exists()
         assert not disk.spool_path(id_of(path)).exists()
         assert not fence.fence_path(id_of(path)).exists()
-        assert expiry.old_transfers() == []
+        assert resumables.old_transfers() == []
         assert head(client, path).status_code == 410
 
         last_news(2001)
-        assert len(expiry.old_transfers()) == 1
+        assert len(resumables.old_transfers()) == 1
         assert head(client, path).status_code == 404
 
     def test_one_with_news_is_left_alone_however_old(self, client: Client) -> None:
         path = half(client)
         UploadJob.objects.update(created_at=timezone.now() - timedelta(days=9))
         os.utime(disk.spool_path(id_of(path)), (0, 0))
-        assert expiry.expired_transfers() == expiry.unqueued_transfers() == expiry.old_transfers() == []
-        assert tidy.partial_uploads() == [], "the plain uploads' time-out is not for resumable ones"
+        assert (
+            resumables.expired_transfers()
+            == resumables.unqueued_transfers()
+            == resumables.old_transfers()
+            == []
+        )
+        assert cleanup.partial_uploads() == [], "the plain uploads' time-out is not for resumable ones"
         assert patch(client, path, 50, DATA[50:]).status_code == 204
 
     def test_one_whose_client_comes_back_this_moment_is_left_alone(
@@ -85,28 +91,28 @@ class TestExpiry:
     ) -> None:
         path = half(client)
         last_news(1001)
-        seen = expiry.transaction.atomic
+        seen = resumables.transaction.atomic
 
         def comes_back() -> Any:
             last_news(0)
             return seen()
 
-        monkeypatch.setattr(expiry.transaction, "atomic", comes_back)
-        assert expiry.expired_transfers() == []
+        monkeypatch.setattr(resumables.transaction, "atomic", comes_back)
+        assert resumables.expired_transfers() == []
         monkeypatch.undo()
         assert head(client, path)["Upload-Offset"] == "50"
 
     def test_parts_expire_though_they_are_whole(self, client: Client) -> None:
         create(client, 3, b"abc", Upload_Concat="partial")
         last_news(1001)
-        assert expiry.unqueued_transfers() == []
-        assert len(expiry.expired_transfers()) == 1
+        assert resumables.unqueued_transfers() == []
+        assert len(resumables.expired_transfers()) == 1
         assert not UploadJob.objects.exists()
 
     def test_a_dry_run_changes_nothing(self, client: Client) -> None:
         half(client)
         last_news(1001)
-        assert len(expiry.expired_transfers(dry_run=True)) == 1
+        assert len(resumables.expired_transfers(dry_run=True)) == 1
         assert UploadJob.objects.count() == 1
 
     def test_the_sweep_by_hand_does_it_too(self, client: Client) -> None:
@@ -118,7 +124,7 @@ class TestExpiry:
     def test_finished_uploads_are_forgotten_and_their_jobs_are_not(self, client: Client) -> None:
         path = create(client, data=DATA)["Location"]
         last_news(2001)
-        assert len(expiry.old_transfers()) == 1
+        assert len(resumables.old_transfers()) == 1
         assert UploadJob.objects.get().pk == id_of(path)
         assert head(client, path).status_code == 404
 
@@ -157,16 +163,16 @@ class TestCrashes:
 
     def test_the_sweep_finishes_it_after_a_minute_though_nobody_asks(self, crashed: str) -> None:
         last_news(50)
-        assert expiry.unqueued_transfers() == []
+        assert resumables.unqueued_transfers() == []
         last_news(70)
-        assert [one.job for one in expiry.unqueued_transfers(dry_run=True)] == [id_of(crashed)]
-        assert [one.job for one in expiry.unqueued_transfers()] == [id_of(crashed)]
+        assert [one.job for one in resumables.unqueued_transfers(dry_run=True)] == [id_of(crashed)]
+        assert [one.job for one in resumables.unqueued_transfers()] == [id_of(crashed)]
         self.finished(crashed)
 
     def test_the_sweep_finishes_it_rather_than_let_it_expire(self, crashed: str) -> None:
         last_news(5_000)
-        assert expiry.expired_transfers() == []
-        assert len(expiry.unqueued_transfers()) == 1
+        assert resumables.expired_transfers() == []
+        assert len(resumables.unqueued_transfers()) == 1
         self.finished(crashed)
 
     def test_an_upload_whose_bytes_were_taken_away_is_gone(self, client: Client) -> None:
@@ -184,7 +190,7 @@ class TestCrashes:
 
 class TestStrays:
     def age(self, path: Path) -> None:
-        old = time.time() - 2 * expiry.STRAY_AGE
+        old = time.time() - 2 * resumables.STRAY_AGE
         os.utime(path, (old, old))
 
     def test_old_fences_without_an_upload_are_removed(self, client: Client) -> None:
@@ -194,8 +200,8 @@ class TestStrays:
             fence.Fence.open(job_id, create=True).close()
         for job_id in (kept, lost):
             self.age(fence.fence_path(job_id))
-        assert [one.job for one in expiry.stray_fences(dry_run=True)] == [lost]
-        assert [one.job for one in expiry.stray_fences()] == [lost]
+        assert [one.job for one in resumables.stray_fences(dry_run=True)] == [lost]
+        assert [one.job for one in resumables.stray_fences()] == [lost]
         assert not fence.fence_path(lost).exists()
         assert fence.fence_path(kept).exists() and fence.fence_path(young).exists()
 
@@ -206,5 +212,5 @@ class TestStrays:
         parts.collect(lost, [])
         for job_id in (final, lost):
             self.age(parts.directory(job_id))
-        assert [one.job for one in expiry.stray_fences()] == [lost]
+        assert [one.job for one in resumables.stray_fences()] == [lost]
         assert parts.pending(final)

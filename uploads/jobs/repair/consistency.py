@@ -15,14 +15,14 @@ from django.conf import settings
 from django.db.models import Count, Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from uploads.jobs import expiry, sweep, tidy
 from uploads.jobs.queue import producer
+from uploads.jobs.repair import cleanup, rescue, resumables
 from uploads.models import Artifact, Attempt, ErrorRecord, Node, Outcome, State, UploadJob
 from uploads.storage import disk, inventory, parts
 
 NODE_SILENCE = timedelta(seconds=15)
 MANY = 2_000  # rows read at a time
-ASLEEP = timedelta(seconds=2 * sweep.REWAKE_AFTER)
+ASLEEP = timedelta(seconds=2 * rescue.REWAKE_AFTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +69,15 @@ def _strays() -> Iterator[Diagnosis]:
         yield Diagnosis(f"{path} is not of our making; look at it, then move it away.", wrong=False)
 
 
-def _sweepable() -> Iterator[sweep.Finding]:
-    yield from tidy.partial_uploads(dry_run=True)
-    yield from expiry.unqueued_transfers(dry_run=True)
-    yield from expiry.expired_transfers(dry_run=True)
-    yield from expiry.stray_fences(dry_run=True)
-    yield from tidy.stray_spool(dry_run=True)
+def _sweepable() -> Iterator[rescue.Finding]:
+    yield from cleanup.partial_uploads(dry_run=True)
+    yield from resumables.unqueued_transfers(dry_run=True)
+    yield from resumables.expired_transfers(dry_run=True)
+    yield from resumables.stray_fences(dry_run=True)
+    yield from cleanup.stray_spool(dry_run=True)
     for prefix in inventory.PREFIXES:
-        yield from tidy.stray_files(prefix, dry_run=True)
-        yield from tidy.lost_artifacts(prefix, dry_run=True)
+        yield from cleanup.stray_files(prefix, dry_run=True)
+        yield from cleanup.lost_artifacts(prefix, dry_run=True)
 
 
 def _artifacts() -> Iterator[Diagnosis]:
@@ -96,7 +96,7 @@ def _artifacts() -> Iterator[Diagnosis]:
 
 
 def _running() -> Iterator[Diagnosis]:
-    late = [*sweep.expired_leases(dry_run=True), *sweep.passed_deadlines(dry_run=True)]
+    late = [*rescue.expired_leases(dry_run=True), *rescue.passed_deadlines(dry_run=True)]
     for one in late:
         yield Diagnosis(f"{one}; to be {one.cure} by the sweep, within seconds.")
     without = UploadJob.objects.running().annotate(rows=Count("attempts", Q(attempts__number=F("attempt"))))
@@ -144,7 +144,7 @@ def _messages() -> Iterator[Diagnosis]:
         .unpaused()
         .filter(Q(woken_at__isnull=True) | Q(woken_at__lt=Now() - ASLEEP), run_after__lt=Now() - ASLEEP)
     )
-    most = sweep.MESSAGES_PER_WORKER * settings.WORKERS
+    most = rescue.MESSAGES_PER_WORKER * settings.WORKERS
     if producer.due_depth(most) >= most:
         # Behind a long queue a job without a message may be in a cluster's hands, and nobody wakes it yet.
         asleep = asleep.none()

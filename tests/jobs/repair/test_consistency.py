@@ -12,10 +12,10 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from tests.factories import make_artifact, make_attempt, make_failed_job, make_job, make_node
-from tests.jobs.test_tidy import aged, artifacts
-from uploads.jobs import doctor
+from tests.jobs.repair.test_cleanup import aged, artifacts
 from uploads.jobs.lifecycle import execution
 from uploads.jobs.queue import producer
+from uploads.jobs.repair import consistency
 from uploads.models import Node, Outcome, Pause, State, UploadJob
 from uploads.storage import disk
 
@@ -24,7 +24,7 @@ LONG_AGO = timezone.now() - timedelta(days=30)
 
 
 def said(*, wrong: bool = True) -> list[str]:
-    return [one.sentence for one in doctor.examine() if one.wrong == wrong]
+    return [one.sentence for one in consistency.examine() if one.wrong == wrong]
 
 
 @pytest.fixture
