@@ -98,7 +98,7 @@ def verbs(waiting: int) -> None:
     from django.utils import timezone
     from django_q.conf import Conf
 
-    from uploads.jobs import cluster
+    from uploads.jobs.cluster import sentinel
     from uploads.jobs.lifecycle import execution
     from uploads.jobs.lifecycle.worker_id import this_worker
     from uploads.jobs.queue import messages, producer
@@ -118,7 +118,7 @@ def verbs(waiting: int) -> None:
         ]  # fmt: skip
         UploadJob.objects.bulk_create(rows)
         producer.wake_all([row.pk for row in rows])
-    cluster.relax_database()
+    sentinel.relax_database()
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     me, done = this_worker(), Done(kind="text", content_type="text/plain", contradiction="", result={"lines": 1},

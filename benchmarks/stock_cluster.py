@@ -13,11 +13,11 @@ if __name__ == "__main__":
     from django_q.cluster import Cluster
     from django_q.signals import post_spawn
 
-    from uploads.jobs import cluster
+    from uploads.jobs.cluster import sentinel
 
     post_spawn.disconnect(dispatch_uid="uploads.warm_up")  # it has no use for a sandbox
     if settings.TUNED:
-        cluster.relax_database()
+        sentinel.relax_database()
     running = Cluster()
     running.start()  # it handles SIGTERM itself
     signal.pause()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from uploads.jobs import nodes
+from uploads.jobs.cluster import node
 from uploads.storage import disk
 from uploads.storage.durable import StorageUnavailable
 from uploads.telemetry.logs import get_logger
@@ -52,7 +52,7 @@ def _storage() -> str:
 
 def _cluster() -> str:
     try:
-        live = nodes.live().exists()
+        live = node.live().exists()
     except (DatabaseError, InterfaceError):
         return "Unknown: the database does not answer."
     return "ok" if live else "No cluster has given a sign of life lately."

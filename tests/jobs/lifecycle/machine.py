@@ -18,11 +18,11 @@ from django.db.models.functions import Now
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from tests.jobs.lifecycle.model import FAILED, QUEUED, SUCCEEDED, JobModel
-from uploads.jobs import nodes
+from uploads.jobs.cluster import node
+from uploads.jobs.cluster.node import NodeIdentity
 from uploads.jobs.lifecycle import execution, pauses, retry_policy
 from uploads.jobs.lifecycle.failure_report import FailureReport
 from uploads.jobs.lifecycle.worker_id import Worker, process_started
-from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.queue import messages, producer
 from uploads.jobs.repair import rescue
 from uploads.models import Artifact, Attempt, ErrorRecord, Message, Node, Pause, UploadJob
@@ -45,7 +45,7 @@ class Stage(RuleBasedStateMachine):
         super().__init__()
         self.owner, _new = User.objects.get_or_create(username="owner")
         self.node = NodeIdentity()
-        nodes.register(self.node)
+        node.register(self.node)
         self.jobs: dict[UUID, JobModel] = {}
         self.workers: dict[Key, str] = {}  # an attempt that was started: what its worker does
         self.handed: list[UUID] = []  # messages that a pusher has taken

@@ -11,14 +11,14 @@ from django.utils import timezone
 
 from tests.factories import make_attempt, make_job, make_node, make_operator
 from uploads.codes import Refused
-from uploads.jobs.board import Board
+from uploads.jobs.cluster.hang import StallWatch
+from uploads.jobs.cluster.node import NodeIdentity
+from uploads.jobs.cluster.shared_state import Board
 from uploads.jobs.lifecycle import execution, pauses
 from uploads.jobs.lifecycle.worker_id import this_worker
-from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.queue import producer
 from uploads.jobs.queue.broker import QuickBroker
 from uploads.jobs.repair import rescue
-from uploads.jobs.stall import StallWatch
 from uploads.models import Message, Pause, State
 from uploads.processing.guess import guess_kind
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from tests.api.conftest import by_token
 from tests.api.tus_client import DATA, ROOT, ask, create, head, patch
-from uploads.jobs import keeper
+from uploads.jobs.cluster import maintenance
 from uploads.jobs.lifecycle import submission
 from uploads.jobs.repair import cleanup, resumables
 from uploads.models import State, Transfer, UploadJob
@@ -118,7 +118,7 @@ class TestExpiry:
     def test_the_sweep_by_hand_does_it_too(self, client: Client) -> None:
         path = half(client)
         last_news(1001)
-        assert id_of(path) in {one.job for one in keeper.sweep_once(dry_run=False)}
+        assert id_of(path) in {one.job for one in maintenance.sweep_once(dry_run=False)}
         assert not UploadJob.objects.exists()
 
     def test_finished_uploads_are_forgotten_and_their_jobs_are_not(self, client: Client) -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db.models import Sum
 
-from uploads.jobs import nodes
+from uploads.jobs.cluster import node
 from uploads.models import Attempt, UploadJob
 
 LENGTH = 1000  # places that are told; nobody plans by a later one
@@ -94,7 +94,7 @@ def _measured() -> float | None:
 
     By what an attempt takes, and not by finished jobs a minute: those are few after a quiet hour.
     """
-    workers: int = nodes.live().aggregate(all=Sum("workers"))["all"] or 0
+    workers: int = node.live().aggregate(all=Sum("workers"))["all"] or 0
     latest = Attempt.objects.order_by("-pk").values_list("started_at", "finished_at")[:ATTEMPTS]
     took = [(end - start).total_seconds() for start, end in latest if end is not None]
     return sum(took) / len(took) / workers if took and workers else None

@@ -10,8 +10,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from uploads.jobs import cluster
-from uploads.jobs.supervisor import Supervisor
+from uploads.jobs.cluster import sentinel
+from uploads.jobs.cluster.supervisor import Supervisor
 from uploads.processing.registry import Registry
 
 
@@ -29,7 +29,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["cluster_name"]:
-            cluster.name_queue(options["cluster_name"])
+            sentinel.name_queue(options["cluster_name"])
         try:
             Registry(settings.UPLOADS_PROCESSORS).try_strangers()
             status = Supervisor(run_once=options["run_once"]).run()

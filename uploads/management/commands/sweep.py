@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from uploads.jobs import keeper
+from uploads.jobs.cluster import maintenance
 from uploads.jobs.queue import producer
 from uploads.storage.durable import StorageUnavailable
 
@@ -21,7 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            found = keeper.sweep_once(dry_run=options["dry_run"])
+            found = maintenance.sweep_once(dry_run=options["dry_run"])
         except (DatabaseError, StorageUnavailable, *producer.BROKER_ERRORS) as wrong:
             raise CommandError(f"The sweep cannot go on: {' '.join(str(wrong).split())}") from wrong
         if options["dry_run"]:

@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection, connections, transaction
 
-from uploads.jobs.supervisor import stop_seconds
+from uploads.jobs.cluster.supervisor import stop_seconds
 from uploads.management.commands.serve import KILL_TIMEOUT, listen_address
 from uploads.management.process import Child, StopSignals, die_with
 from uploads.processing.registry import Registry

@@ -18,9 +18,9 @@ from django.db import connections
 from django_q.cluster import Sentinel
 from django_q.conf import Conf
 
-from uploads.jobs.board import Board
+from uploads.jobs.cluster.node import NodeIdentity
+from uploads.jobs.cluster.shared_state import Board
 from uploads.jobs.lifecycle import worker_id
-from uploads.jobs.nodes import NodeIdentity
 from uploads.jobs.queue.broker import QuickBroker
 from uploads.linux.holder_lock import HolderLock
 

@@ -9,10 +9,10 @@ import pytest
 from django.utils import timezone
 
 from tests.factories import make_attempt, make_job, make_node
-from uploads.jobs import stall
-from uploads.jobs.board import Board
-from uploads.jobs.nodes import NodeIdentity
-from uploads.jobs.stall import StallWatch
+from uploads.jobs.cluster import hang
+from uploads.jobs.cluster.hang import StallWatch
+from uploads.jobs.cluster.node import NodeIdentity
+from uploads.jobs.cluster.shared_state import Board
 from uploads.models import Node, Outcome, State
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
@@ -50,7 +50,7 @@ class Watched:
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Watched:
     clock = Clock()
-    monkeypatch.setattr(stall, "time", clock)
+    monkeypatch.setattr(hang, "time", clock)
     settings.UPLOADS_STALL_SECONDS = 8
     return Watched(clock)
 

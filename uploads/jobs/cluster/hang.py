@@ -9,8 +9,8 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models.functions import Now
 
-from uploads.jobs.board import Board
-from uploads.jobs.nodes import NodeIdentity
+from uploads.jobs.cluster.node import NodeIdentity
+from uploads.jobs.cluster.shared_state import Board
 from uploads.jobs.repair import rescue
 from uploads.models import Attempt, UploadJob
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from uploads.jobs import cluster, nodes, supervisor
-from uploads.jobs.board import Board
-from uploads.jobs.nodes import NodeIdentity
-from uploads.jobs.supervisor import Supervisor
+from uploads.jobs.cluster import node, sentinel, supervisor
+from uploads.jobs.cluster.node import NodeIdentity
+from uploads.jobs.cluster.shared_state import Board
+from uploads.jobs.cluster.supervisor import Supervisor
 from uploads.linux import processes
 from uploads.models import Node
 
@@ -39,7 +39,7 @@ class TestRelaxedDatabase:
             "ENGINE": "django.db.backends.sqlite3",
             "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", "timeout": 20},
         }
-        cluster.relax_database()
+        sentinel.relax_database()
         commands = [part.strip() for part in conf["OPTIONS"]["init_command"].split(";")]
         assert commands[0] == "PRAGMA journal_mode=WAL"
         assert [part for part in commands if "synchronous" in part][-1] == "PRAGMA synchronous=NORMAL"
@@ -51,7 +51,7 @@ class TestRelaxedDatabase:
             "ENGINE": "django.db.backends.postgresql",
             "OPTIONS": {"pool": {"max_size": 10}, "options": "-c statement_timeout=0"},
         }
-        cluster.relax_database()
+        sentinel.relax_database()
         assert conf["OPTIONS"] == {"options": "-c statement_timeout=0 -c synchronous_commit=off"}
         assert conf["CONN_MAX_AGE"] == 60
 
@@ -59,7 +59,7 @@ class TestRelaxedDatabase:
     def test_a_connection_made_afterwards_is_relaxed(self, conf: dict[str, Any]) -> None:
         if connections["default"].vendor != "sqlite":
             conf["OPTIONS"] = {}
-        cluster.relax_database()
+        sentinel.relax_database()
         fresh = connections.create_connection("default")
         try:
             with fresh.cursor() as cursor:
@@ -77,20 +77,20 @@ class TestRelaxedDatabase:
 class TestNode:
     def test_it_is_registered_beats_and_signs_off(self) -> None:
         node = NodeIdentity(workers=3)
-        nodes.register(node)
+        node.register(node)
         row = Node.objects.get()
         assert (row.boot_id, row.pid_namespace) == (processes.boot_id(), processes.pid_namespace())
         assert (row.pid, row.workers, row.stopped_at) == (os.getpid(), 3, None)
-        nodes.beat(node, 2, "It hung.")
+        node.beat(node, 2, "It hung.")
         after = Node.objects.get()
         assert (after.restarts, after.note) == (2, "It hung.")
         assert after.beat_at >= row.beat_at
-        nodes.sign_off(node, "It hung.")
+        node.sign_off(node, "It hung.")
         assert Node.objects.get().stopped_at is not None
 
     def test_a_row_that_was_deleted_comes_back_with_the_next_beat(self) -> None:
         node = NodeIdentity()
-        nodes.beat(node, 0, "")
+        node.beat(node, 0, "")
         assert Node.objects.get().pk == node.id
 
 

@@ -14,10 +14,10 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from tests.factories import make_attempt, make_failed_job, make_job
-from uploads.jobs import keeper, nodes
-from uploads.jobs.board import Board
-from uploads.jobs.keeper import Keeper
-from uploads.jobs.nodes import NodeIdentity
+from uploads.jobs.cluster import maintenance, node
+from uploads.jobs.cluster.maintenance import Keeper
+from uploads.jobs.cluster.node import NodeIdentity
+from uploads.jobs.cluster.shared_state import Board
 from uploads.jobs.queue import producer
 from uploads.jobs.repair import rescue
 from uploads.models import ErrorRecord, Message, Node, State, UploadJob
@@ -39,8 +39,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(keeper, "time", clock)
-    monkeypatch.setattr(keeper.connections, "close_all", lambda: None)
+    monkeypatch.setattr(maintenance, "time", clock)
+    monkeypatch.setattr(maintenance.connections, "close_all", lambda: None)
     return clock
 
 
@@ -49,7 +49,7 @@ def kept(clock: Clock) -> Iterator[Keeper]:
     reader, writer = os.pipe2(os.O_NONBLOCK)
     one = Keeper(NodeIdentity(workers=2), Board(), writer)
     one.board.started_at.value = 1.0
-    nodes.register(one.node)
+    node.register(one.node)
     yield one
     os.close(reader)
     os.close(writer)
@@ -100,7 +100,7 @@ def test_after_the_database_was_away_workers_renew_their_leases_before_any_is_ju
     with monkeypatch.context() as gone:
         gone.setattr(rescue, "running", away)
         rounds(kept, clock, 1)
-    rounds(kept, clock, keeper.LEASES_AFTER - 1)
+    rounds(kept, clock, maintenance.LEASES_AFTER - 1)
     assert not ErrorRecord.objects.exists()
     rounds(kept, clock, 3)
     assert ErrorRecord.objects.get().code == "worker_lost"
@@ -151,7 +151,7 @@ class TestSweepByHand:
 
     def test_it_finds_a_worker_of_this_host_that_is_gone(self) -> None:
         identity = NodeIdentity()
-        nodes.register(identity)
+        node.register(identity)
         job = make_job(State.RUNNING)
         make_attempt(job, node=Node.objects.get(), pid=os.getpid(), pid_started=1)
         assert self.said()[0] == f"Job {job.pk}, attempt 1: its worker here:4711 is gone; failed."

@@ -13,13 +13,13 @@ from itertools import cycle
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from uploads.jobs import nodes
-from uploads.jobs.board import Board
-from uploads.jobs.nodes import NodeIdentity
+from uploads.jobs.cluster import node
+from uploads.jobs.cluster.hang import StallWatch
+from uploads.jobs.cluster.node import NodeIdentity
+from uploads.jobs.cluster.shared_state import Board
 from uploads.jobs.queue import producer
 from uploads.jobs.repair import cleanup, rescue, resumables
 from uploads.jobs.repair.rescue import Finding
-from uploads.jobs.stall import StallWatch
 from uploads.jobs.worker import shutdown
 from uploads.linux import processes
 from uploads.storage import inventory
@@ -79,7 +79,7 @@ class Keeper:
         self._try(self._sign_off)
 
     def _beat(self) -> None:
-        nodes.beat(self.node, self.board.restarts.value, self.board.note)
+        node.beat(self.node, self.board.restarts.value, self.board.note)
 
     def _fast_rescue(self) -> None:
         _tell(self._rescue.look())
@@ -122,7 +122,7 @@ class Keeper:
         _tell(rescue.release_own(self.node.id))
 
     def _sign_off(self) -> None:
-        nodes.sign_off(self.node, self.board.note)
+        node.sign_off(self.node, self.board.note)
 
     def _try(self, step: Callable[[], None]) -> bool:
         """Do a step; whether it was done. A database, disk or broker that is away costs no more than that."""

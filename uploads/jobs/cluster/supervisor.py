@@ -17,9 +17,9 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import connections
 
-from uploads.jobs import cluster, keeper, nodes
-from uploads.jobs.board import Board
-from uploads.jobs.nodes import NodeIdentity
+from uploads.jobs.cluster import maintenance, node, sentinel
+from uploads.jobs.cluster.node import NodeIdentity
+from uploads.jobs.cluster.shared_state import Board
 from uploads.jobs.worker import shutdown
 from uploads.linux import processes, syscalls
 from uploads.telemetry.logs import get_logger
@@ -62,8 +62,8 @@ class Supervisor:
         with processes.StopSignals(last=True) as signals:
             syscalls.become_subreaper()
             processes.bind_forks()
-            cluster.relax_database()
-            nodes.register(self.node)
+            sentinel.relax_database()
+            node.register(self.node)
             connections.close_all()
             self._start_cluster()
             self._start_keeper()
@@ -136,12 +136,12 @@ class Supervisor:
         self._main_due = None
         self._started = time.monotonic()
         self.board.started_at.value = 0.0
-        self._main = self._fork(lambda: cluster.run(self.node, self.board, run_once=self.run_once))
+        self._main = self._fork(lambda: sentinel.run(self.node, self.board, run_once=self.run_once))
 
     def _start_keeper(self) -> None:
         self._keeper_due = None
         self._keeper_started = time.monotonic()
-        self._keeper = self._fork(lambda: keeper.run(self.node, self.board, self._judge))
+        self._keeper = self._fork(lambda: maintenance.run(self.node, self.board, self._judge))
 
     def _end_cluster(self) -> None:
         """SIGKILL what is left of the cluster, wherever it hides."""
