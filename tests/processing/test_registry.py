@@ -16,7 +16,7 @@ import pytest
 from tests.paths import ROOT
 from uploads.processing import registry
 from uploads.processing.base import Context, Limits, ProcessingError
-from uploads.processing.detect import detect
+from uploads.processing.detection.content import detect
 from uploads.processing.registry import BUILTIN, Registry
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from uploads.processing.clean import clean_text
+from uploads.processing.sanitize import clean_text
 
 UNNAMED = "unnamed"
 LONGEST = 255  # characters in the row, and bytes in a name on the file systems that people download to

@@ -16,7 +16,7 @@ from typing import NoReturn
 from uploads.codes import FAILURE_CODES
 from uploads.processing import wire
 from uploads.processing.base import ArtifactFile, Context, Json, ProcessingError
-from uploads.processing.detect import detect
+from uploads.processing.detection.content import detect
 from uploads.processing.rules import Rules, enforce
 
 PROGRESS_SECONDS = 0.1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from uploads.processing import wire
 from uploads.processing.base import Context
-from uploads.processing.detect import detect
+from uploads.processing.detection.content import detect
 from uploads.processing.registry import Registry
 
 # Python specialises a function after eight calls, and its instructions a few later.

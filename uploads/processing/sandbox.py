@@ -14,7 +14,7 @@ from pathlib import Path
 
 from uploads.processing import harvest, verdict
 from uploads.processing.base import Json
-from uploads.processing.guess import guess_kind
+from uploads.processing.detection.by_name import guess_kind
 from uploads.processing.loan import restore
 from uploads.processing.verdict import Done, Failed, Stopped, Usage
 from uploads.processing.zygote_process import SandboxBroken, ZygoteGone, ZygoteProcess

@@ -20,7 +20,7 @@ from uploads.jobs.queue import producer
 from uploads.jobs.queue.broker import QuickBroker
 from uploads.jobs.repair import rescue
 from uploads.models import Message, Pause, State
-from uploads.processing.guess import guess_kind
+from uploads.processing.detection.by_name import guess_kind
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
 

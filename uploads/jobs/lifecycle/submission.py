@@ -15,7 +15,7 @@ from uploads.db.insertion import Insertion
 from uploads.db.sql import dialect, key
 from uploads.jobs.lifecycle import capacity
 from uploads.models import State, UploadJob
-from uploads.processing.guess import guess_kind
+from uploads.processing.detection.by_name import guess_kind
 from uploads.telemetry.logs import get_logger
 
 if TYPE_CHECKING:

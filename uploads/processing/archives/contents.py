@@ -14,7 +14,7 @@ from uploads.processing.archives.inflate import Inflated
 from uploads.processing.archives.inventory import Entry, Inventory
 from uploads.processing.archives.zips import ENCRYPTED, LOCAL, kind_of, read_directory
 from uploads.processing.base import MIB, ProcessingError
-from uploads.processing.clean import clean_text
+from uploads.processing.sanitize import clean_text
 
 _LOCAL_MAGIC = b"PK\x03\x04"
 _UTF8 = 0x800

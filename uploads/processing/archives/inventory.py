@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from uploads.processing.archives.budget import refuse_bomb
 from uploads.processing.base import Context, Json, ProcessingError
-from uploads.processing.clean import clean_text
+from uploads.processing.sanitize import clean_text
 
 LISTED = 200
 LISTED_IN_TEXT = 100_000

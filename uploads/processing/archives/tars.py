@@ -12,7 +12,7 @@ from uploads.processing.archives.budget import MAX_BYTES, Budget, human
 from uploads.processing.archives.inflate import Readable
 from uploads.processing.archives.inventory import Entry, Inventory
 from uploads.processing.base import MIB, ProcessingError
-from uploads.processing.clean import clean_text
+from uploads.processing.sanitize import clean_text
 
 # tarfile reads long names and pax records whole into memory.
 _HEADER_BYTES = MIB

@@ -15,7 +15,7 @@ from typing import cast
 
 from uploads.processing.archives.inventory import Entry, Inventory
 from uploads.processing.base import MIB, ProcessingError
-from uploads.processing.clean import clean_text
+from uploads.processing.sanitize import clean_text
 
 # zipfile reads the whole central directory and makes about 500 bytes of each entry (46 bytes or more):
 # 700,000 entries at the very most, in 350 MB.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from charset_normalizer import from_bytes
 
-from uploads.processing._textkind import bom, wide
+from uploads.processing.detection.text import bom, wide
 
 BLOCK = 1 << 20
 # charset-normalizer's cost grows with the sample, its verdict hardly does.

@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import islice
 
 from uploads.processing.base import Json
-from uploads.processing.clean import clean_text
+from uploads.processing.sanitize import clean_text
 
 CELL = 100
 NAME = 120

@@ -31,7 +31,7 @@ from PIL import (
 )
 
 from uploads.processing.base import MIB, Context, Json, Limits, ProcessingError
-from uploads.processing.clean import clean_text
+from uploads.processing.sanitize import clean_text
 
 TYPES = (
     "image/png", "image/apng", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/x-ms-bmp",

@@ -19,7 +19,7 @@ import pypdfium2.raw as pdfium_c
 from PIL import Image, WebPImagePlugin
 
 from uploads.processing.base import MIB, Context, Json, Limits, ProcessingError
-from uploads.processing.clean import clean_text
+from uploads.processing.sanitize import clean_text
 
 TYPES = ("application/pdf", "application/x-pdf")
 LIMITS = Limits(memory_bytes=512 * MIB, cpu_seconds=60, wall_seconds=90, output_bytes=8 * MIB)

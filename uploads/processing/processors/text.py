@@ -6,10 +6,10 @@ Markup is counted like any other text and never parsed, so entities and scripts 
 from __future__ import annotations
 
 from uploads.processing.base import MIB, Context, Json, Limits
-from uploads.processing.clean import clean_text
 from uploads.processing.processors._count import Count
 from uploads.processing.processors._encoding import BLOCK, chunks, survey
 from uploads.processing.processors._json import check_json, check_lines
+from uploads.processing.sanitize import clean_text
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

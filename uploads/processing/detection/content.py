@@ -17,9 +17,9 @@ from typing import Any, BinaryIO
 
 import filetype
 
-from uploads.processing._names import conflict
-from uploads.processing._textkind import clean_utf8, is_text, text_kind
-from uploads.processing.clean import clean_text
+from uploads.processing.detection.extensions import conflict
+from uploads.processing.detection.text import clean_utf8, is_text, text_kind
+from uploads.processing.sanitize import clean_text
 
 magic: Any
 try:

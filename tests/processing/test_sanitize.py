@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploads.processing.clean import clean_text
+from uploads.processing.sanitize import clean_text
 
 
 @pytest.mark.parametrize(

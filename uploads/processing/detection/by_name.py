@@ -5,7 +5,7 @@ Good enough to pause a kind by; what the content is, detect.py finds in the sand
 
 from __future__ import annotations
 
-from uploads.processing._names import BY_NAME, extension, family
+from uploads.processing.detection.extensions import BY_NAME, extension, family
 
 TABLES = {
     "text/csv", "text/tab-separated-values", "application/vnd.apache.parquet",

@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter
 
-from uploads.processing._names import BY_NAME, extension, family
+from uploads.processing.detection.extensions import BY_NAME, extension, family
 
 CSV = "text/csv"
 TSV = "text/tab-separated-values"

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from tests.processing.processors import samples_table
-from uploads.processing import detect as module
-from uploads.processing.detect import HEAD, Detected, detect
+from uploads.processing.detection import content as module
+from uploads.processing.detection.content import HEAD, Detected, detect
 
 OFFICE = "application/vnd.openxmlformats-officedocument."
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
