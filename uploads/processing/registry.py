@@ -25,9 +25,9 @@ DEFAULT = "default"
 BUILTIN: dict[str, str] = {
     "image": "uploads.processing.processors.image",
     "pdf": "uploads.processing.processors.pdf",
-    "table": "uploads.processing.processors.table",
-    "archive": "uploads.processing.processors.archive",
-    "text": "uploads.processing.processors.text",
+    "table": "uploads.processing.processors.table.processor",
+    "archive": "uploads.processing.processors.archive.processor",
+    "text": "uploads.processing.processors.text.processor",
     DEFAULT: "uploads.processing.processors.default",
 }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.processing.processors import samples_table
+from tests.processing.processors.table import samples
 from uploads.processing.detection import content as module
 from uploads.processing.detection.content import HEAD, Detected, detect
 
@@ -62,15 +62,15 @@ SAMPLES: list[tuple[str, bytes, str]] = [
     ("a.rtf", rb"{\rtf1 hello}", "application/rtf"),
     ("a.zip", zipped("a.txt"), "application/zip"),
     ("none.zip", zipped(), "application/zip"),
-    ("a.xlsx", samples_table.price_list(), OFFICE + "spreadsheetml.sheet"),
-    ("cut.xlsx", samples_table.price_list()[:900], OFFICE + "spreadsheetml.sheet"),
+    ("a.xlsx", samples.price_list(), OFFICE + "spreadsheetml.sheet"),
+    ("cut.xlsx", samples.price_list()[:900], OFFICE + "spreadsheetml.sheet"),
     ("a.docx", zipped("[Content_Types].xml", "word/document.xml"), OFFICE + "wordprocessingml.document"),
     ("fake.zip", zipped("word/notes.txt"), "application/zip"),
     ("a.ods", zipped("x", mimetype="application/vnd.oasis.opendocument.spreadsheet"),
      "application/vnd.oasis.opendocument.spreadsheet"),
     ("a.epub", zipped("x", mimetype="application/epub+zip"), "application/epub+zip"),
     ("a.jar", zipped("META-INF/MANIFEST.MF"), "application/java-archive"),
-    ("locked.xlsx", samples_table.locked_workbook(), "application/encrypted"),
+    ("locked.xlsx", samples.locked_workbook(), "application/encrypted"),
     ("a.parquet", b"PAR1....PAR1", "application/vnd.apache.parquet"),
     ("a.tar", tarred(), "application/x-tar"),
     ("a.tar.gz", gzip.compress(tarred()), "application/gzip"),
@@ -139,7 +139,7 @@ def test_the_content_tells_the_type_and_an_honest_name_is_no_contradiction(
         ("x.png", b"<html><body>hi", "text/html"),
         ("x.txt", NOISE, "application/octet-stream"),
         ("x.pdf", picture("PNG"), "image/png"),
-        ("x.csv", samples_table.price_list(), OFFICE + "spreadsheetml.sheet"),
+        ("x.csv", samples.price_list(), OFFICE + "spreadsheetml.sheet"),
         ("x.jpg", LAUGHS, "image/svg+xml"),
         ("x.xls", b"a,b\n", "text/plain"),
         ("x.docx", picture("PNG"), "image/png"),

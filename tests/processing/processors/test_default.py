@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from tests.processing.processors.samples_table import run
+from tests.processing.processors.table.samples import run
 from uploads.processing.base import Context, Limits
 from uploads.processing.processors import default
 

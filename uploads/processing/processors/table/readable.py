@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from uploads.processing.base import Context
-from uploads.processing.processors._encoding import Survey, chunks
+from uploads.processing.processors.shared.encoding import Survey, chunks
 
 # Bytes of a piece on disk; the limit on output bounds it too.
 PIECE = 32 << 20

@@ -6,9 +6,9 @@ Markup is counted like any other text and never parsed, so entities and scripts 
 from __future__ import annotations
 
 from uploads.processing.base import MIB, Context, Json, Limits
-from uploads.processing.processors._count import Count
-from uploads.processing.processors._encoding import BLOCK, chunks, survey
-from uploads.processing.processors._json import check_json, check_lines
+from uploads.processing.processors.shared.encoding import BLOCK, chunks, survey
+from uploads.processing.processors.text.count import Count
+from uploads.processing.processors.text.json import check_json, check_lines
 from uploads.processing.sanitize import clean_text
 
 JSON = "application/json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from uploads.processing.base import Context, Json, ProcessingError
-from uploads.processing.processors._duck import (
+from uploads.processing.processors.shared.duckdb import (
     OUR_FAULT,
     Column,
     aggregate,
@@ -15,7 +15,7 @@ from uploads.processing.processors._duck import (
     literal,
     word,
 )
-from uploads.processing.processors._values import FIELDS, PREVIEW_COLUMNS, PREVIEW_ROWS, plain
+from uploads.processing.processors.shared.values import FIELDS, PREVIEW_COLUMNS, PREVIEW_ROWS, plain
 
 MAX_COLUMNS = 4096
 # A run-length encoded column of a few bytes can claim any number of rows.

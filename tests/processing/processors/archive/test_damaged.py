@@ -17,17 +17,16 @@ from pathlib import Path
 import pytest
 
 from tests.processing.processors import samples
-from tests.processing.processors import samples_archive as made
-from uploads.processing.archives import budget
+from tests.processing.processors.archive import samples as made
 from uploads.processing.base import Context, Json, ProcessingError
-from uploads.processing.processors import archive
+from uploads.processing.processors.archive import budget, processor
 
 
 def work_on(
     folder: Path, data: bytes, name: str = "cargo.bin", content_type: str = "application/octet-stream"
 ) -> tuple[Context, dict[str, Json]]:
-    job = samples.context(folder, name, content_type, data, archive.LIMITS)
-    return job, archive.process(job)
+    job = samples.context(folder, name, content_type, data, processor.LIMITS)
+    return job, processor.process(job)
 
 
 def refusal_of(folder: Path, data: bytes) -> ProcessingError:

@@ -6,9 +6,9 @@ Takes one file; gives what it holds: columns with their types, empty cells and r
 from __future__ import annotations
 
 from uploads.processing.base import MIB, Context, Json, Limits, ProcessingError
-from uploads.processing.processors._csv import summarise_csv
-from uploads.processing.processors._parquet import summarise_parquet
-from uploads.processing.processors._xlsx import summarise_xlsx
+from uploads.processing.processors.table.csv import summarise_csv
+from uploads.processing.processors.table.parquet import summarise_parquet
+from uploads.processing.processors.table.xlsx import summarise_xlsx
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 PARQUET = "application/vnd.apache.parquet"

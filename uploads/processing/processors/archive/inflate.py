@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Callable
 from typing import Protocol
 
-from uploads.processing.archives.budget import Budget, human
-from uploads.processing.archives.decoders import LZMA_MEMORY, Decoder
 from uploads.processing.base import ProcessingError
+from uploads.processing.processors.archive.budget import Budget, human
+from uploads.processing.processors.archive.decoders import LZMA_MEMORY, Decoder
 
 _PIECE = 64 * 1024
 

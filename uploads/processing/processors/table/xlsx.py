@@ -11,8 +11,8 @@ from typing import Any, cast
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetTypeEnum
 
 from uploads.processing.base import Context, Json, ProcessingError
-from uploads.processing.processors import _xlsxguard
-from uploads.processing.processors._values import FIELDS, NAME, PREVIEW_COLUMNS, PREVIEW_ROWS, plain
+from uploads.processing.processors.shared.values import FIELDS, NAME, PREVIEW_COLUMNS, PREVIEW_ROWS, plain
+from uploads.processing.processors.table import xlsx_bounds
 
 SHEETS = 200
 # More distinct values than this are not counted.
@@ -34,7 +34,7 @@ def summarise_xlsx(job: Context) -> dict[str, Json]:
         if file.read(8) == _OLE:
             raise ProcessingError("password_protected", "The workbook is locked with a password.")
     job.progress(5, "checking the workbook")
-    _xlsxguard.check(job.path)
+    xlsx_bounds.check(job.path)
     job.progress(40, "reading the workbook")
     try:
         return _summary(job)

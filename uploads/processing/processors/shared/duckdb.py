@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from uploads.processing.base import Json
-from uploads.processing.processors._values import CELL, NAME, plain
+from uploads.processing.processors.shared.values import CELL, NAME, plain
 
 MEMORY = 192 << 20
 # Columns summed up in one pass: each costs up to 300 KiB of vectors while it is cast and compared.

@@ -12,14 +12,14 @@ import re
 import tarfile
 from pathlib import PurePosixPath
 
-from uploads.processing.archives.budget import MAX_DEPTH, Budget, BudgetSpent
-from uploads.processing.archives.contents import check_zip
-from uploads.processing.archives.decoders import STREAMS, stream_kind
-from uploads.processing.archives.inflate import Inflated, Peeked, Readable
-from uploads.processing.archives.inventory import Entry, Inventory
-from uploads.processing.archives.tars import drain, is_tar, read_tar
-from uploads.processing.archives.zips import read_directory, take_stock
 from uploads.processing.base import MIB, Context, Json, Limits, ProcessingError
+from uploads.processing.processors.archive.budget import MAX_DEPTH, Budget, BudgetSpent
+from uploads.processing.processors.archive.contents import check_zip
+from uploads.processing.processors.archive.decoders import STREAMS, stream_kind
+from uploads.processing.processors.archive.inflate import Inflated, Peeked, Readable
+from uploads.processing.processors.archive.inventory import Entry, Inventory
+from uploads.processing.processors.archive.tars import drain, is_tar, read_tar
+from uploads.processing.processors.archive.zips import read_directory, take_stock
 
 _ZIP_TYPES = ("application/zip", "application/x-zip-compressed")
 TYPES = (

@@ -11,8 +11,7 @@ from typing import Any
 import duckdb
 
 from uploads.processing.base import Context, Json, ProcessingError
-from uploads.processing.processors._dialect import CELL_LIMIT, Dialect, find_dialect
-from uploads.processing.processors._duck import (
+from uploads.processing.processors.shared.duckdb import (
     OUR_FAULT,
     PER_PASS,
     Column,
@@ -23,9 +22,10 @@ from uploads.processing.processors._duck import (
     merge,
     word,
 )
-from uploads.processing.processors._encoding import Survey, chunks, survey
-from uploads.processing.processors._readable import readable
-from uploads.processing.processors._values import FIELDS, PREVIEW_COLUMNS, PREVIEW_ROWS, plain
+from uploads.processing.processors.shared.encoding import Survey, chunks, survey
+from uploads.processing.processors.shared.values import FIELDS, PREVIEW_COLUMNS, PREVIEW_ROWS, plain
+from uploads.processing.processors.table.dialect import CELL_LIMIT, Dialect, find_dialect
+from uploads.processing.processors.table.readable import readable
 
 SAMPLE = 1 << 20
 MAX_COLUMNS = 4096

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.processing.processors import samples
-from tests.processing.processors import samples_archive as made
+from tests.processing.processors.archive import samples as made
 from uploads.processing.base import Context, Json
-from uploads.processing.processors import archive
+from uploads.processing.processors.archive import processor
 
 
 def work_on(
     folder: Path, data: bytes, name: str = "cargo.bin", content_type: str = "application/octet-stream"
 ) -> tuple[Context, dict[str, Json]]:
-    job = samples.context(folder, name, content_type, data, archive.LIMITS)
-    return job, archive.process(job)
+    job = samples.context(folder, name, content_type, data, processor.LIMITS)
+    return job, processor.process(job)
 
 
 def findings(result: dict[str, Json]) -> list[tuple[str, str]]:
@@ -184,4 +184,4 @@ def test_a_thousand_findings_of_a_kind_are_counted_and_the_first_told(tmp_path: 
 
 
 def test_an_office_document_is_not_claimed() -> None:
-    assert not [one for one in archive.TYPES if "office" in one or "java" in one]
+    assert not [one for one in processor.TYPES if "office" in one or "java" in one]

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import duckdb
 
-from uploads.processing.processors._duck import connection, literal, word
-from uploads.processing.processors._values import FIELDS
+from uploads.processing.processors.shared.duckdb import connection, literal, word
+from uploads.processing.processors.shared.values import FIELDS
 
 DELIMITERS = ("\t", ";", "|", ",")
 RECORDS = 500

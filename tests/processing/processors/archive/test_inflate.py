@@ -11,10 +11,17 @@ from collections.abc import Callable
 
 import pytest
 
-from uploads.processing.archives.budget import Budget, BudgetSpent
-from uploads.processing.archives.decoders import STREAMS, Decoder, Stored, ZipLzma, ZlibDecoder, stream_kind
-from uploads.processing.archives.inflate import Inflated, Peeked
 from uploads.processing.base import MIB, ProcessingError
+from uploads.processing.processors.archive.budget import Budget, BudgetSpent
+from uploads.processing.processors.archive.decoders import (
+    STREAMS,
+    Decoder,
+    Stored,
+    ZipLzma,
+    ZlibDecoder,
+    stream_kind,
+)
+from uploads.processing.processors.archive.inflate import Inflated, Peeked
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,

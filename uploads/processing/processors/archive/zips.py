@@ -13,8 +13,8 @@ import struct
 import zipfile
 from typing import cast
 
-from uploads.processing.archives.inventory import Entry, Inventory
 from uploads.processing.base import MIB, ProcessingError
+from uploads.processing.processors.archive.inventory import Entry, Inventory
 from uploads.processing.sanitize import clean_text
 
 # zipfile reads the whole central directory and makes about 500 bytes of each entry (46 bytes or more):

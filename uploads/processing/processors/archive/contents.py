@@ -8,12 +8,19 @@ import zlib
 from collections.abc import Callable
 from typing import BinaryIO
 
-from uploads.processing.archives.budget import MAX_DEPTH, Budget, human, refuse_bomb
-from uploads.processing.archives.decoders import STREAMS, Decoder, Stored, ZipLzma, ZlibDecoder, stream_kind
-from uploads.processing.archives.inflate import Inflated
-from uploads.processing.archives.inventory import Entry, Inventory
-from uploads.processing.archives.zips import ENCRYPTED, LOCAL, kind_of, read_directory
 from uploads.processing.base import MIB, ProcessingError
+from uploads.processing.processors.archive.budget import MAX_DEPTH, Budget, human, refuse_bomb
+from uploads.processing.processors.archive.decoders import (
+    STREAMS,
+    Decoder,
+    Stored,
+    ZipLzma,
+    ZlibDecoder,
+    stream_kind,
+)
+from uploads.processing.processors.archive.inflate import Inflated
+from uploads.processing.processors.archive.inventory import Entry, Inventory
+from uploads.processing.processors.archive.zips import ENCRYPTED, LOCAL, kind_of, read_directory
 from uploads.processing.sanitize import clean_text
 
 _LOCAL_MAGIC = b"PK\x03\x04"

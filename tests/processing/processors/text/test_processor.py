@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.processing.processors import samples_table
+from tests.processing.processors.table import samples
 from uploads.processing.base import ProcessingError
-from uploads.processing.processors import _json, text
-from uploads.processing.processors._count import Count
+from uploads.processing.processors.text import json, processor
+from uploads.processing.processors.text.count import Count
 
 PLAIN, JSON, NDJSON = "text/plain", "application/json", "application/x-ndjson"
 Read = Callable[..., dict[str, Any]]
@@ -21,7 +21,7 @@ Read = Callable[..., dict[str, Any]]
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
     def run(data: bytes, content_type: str = PLAIN) -> dict[str, Any]:
-        return samples_table.run(text, data, content_type, tmp_path)
+        return samples.run(processor, data, content_type, tmp_path)
 
     return run
 
@@ -158,7 +158,7 @@ def test_a_quote_never_closed_takes_no_quadratic_time(read: Read) -> None:
 
 
 def test_json_with_too_many_lists_is_too_complex(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_json, "CONTAINERS", 10)
+    monkeypatch.setattr(json, "CONTAINERS", 10)
     assert refusal(read, b"[" + b"[]," * 10 + b"[]]").code == "too_complex"
 
 
@@ -177,14 +177,14 @@ def test_a_deep_line_of_json_is_too_complex(read: Read) -> None:
 
 
 def test_one_endless_line_of_json_is_too_complex(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_json, "LINE", 1000)
+    monkeypatch.setattr(json, "LINE", 1000)
     assert refusal(read, b'"' + b"x" * 3_000_000, NDJSON).code == "too_complex"
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if every file were too large to be parsed whole."""
-    monkeypatch.setattr(_json, "WHOLE", 10)
+    monkeypatch.setattr(json, "WHOLE", 10)
 
 
 @pytest.mark.usefixtures("small")
@@ -226,6 +226,6 @@ def test_a_large_text_takes_bounded_memory(tmp_path: Path) -> None:
     with path.open("wb") as file:
         for _ in range(96):
             file.write(b"a line of some words\n" * (1024 * 1024 // 21))
-    result, peak = samples_table.run_apart(text, path, PLAIN, tmp_path)
+    result, peak = samples.run_apart(processor, path, PLAIN, tmp_path)
     assert result["lines"] == 96 * (1024 * 1024 // 21)
     assert peak < 120

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import IO, cast
 
-from uploads.processing.archives.budget import MAX_BYTES, Budget, human
-from uploads.processing.archives.inflate import Readable
-from uploads.processing.archives.inventory import Entry, Inventory
 from uploads.processing.base import MIB, ProcessingError
+from uploads.processing.processors.archive.budget import MAX_BYTES, Budget, human
+from uploads.processing.processors.archive.inflate import Readable
+from uploads.processing.processors.archive.inventory import Entry, Inventory
 from uploads.processing.sanitize import clean_text
 
 # tarfile reads long names and pax records whole into memory.

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from uploads.processing.base import Context, Json, ProcessingError
-from uploads.processing.processors._encoding import Survey, chunks
-from uploads.processing.processors._values import NAME, plain
+from uploads.processing.processors.shared.encoding import Survey, chunks
+from uploads.processing.processors.shared.values import NAME, plain
 
 # Python's objects take up to twenty times the text: this much is read whole, and more by DuckDB if it can.
 WHOLE = 16 << 20
@@ -47,7 +47,7 @@ def _check_array(job: Context) -> dict[str, Json]:
     # Here and not above: texts are the work of the light zygote, which has no native library.
     import duckdb
 
-    from uploads.processing.processors._duck import OUR_FAULT, connection, literal
+    from uploads.processing.processors.shared.duckdb import OUR_FAULT, connection, literal
 
     path = str(job.path)
     query = (

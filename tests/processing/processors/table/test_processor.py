@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.processing.processors import samples_table as samples
+from tests.processing.processors.table import samples
 from uploads.processing.base import ProcessingError
-from uploads.processing.processors import _duck, _xlsxguard, table
+from uploads.processing.processors.shared import duckdb
+from uploads.processing.processors.table import processor, xlsx_bounds
 
 CSV, TSV = "text/csv", "text/tab-separated-values"
 Read = Callable[..., dict[str, Any]]
@@ -20,7 +21,7 @@ Read = Callable[..., dict[str, Any]]
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
     def run(data: bytes | Path, content_type: str = CSV) -> dict[str, Any]:
-        return samples.run(table, data, content_type, tmp_path)
+        return samples.run(processor, data, content_type, tmp_path)
 
     return run
 
@@ -239,7 +240,7 @@ def test_an_empty_workbook_says_so(read: Read) -> None:
 def test_two_far_cells_are_refused_before_the_grid_is_built(
     read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("uploads.processing.processors._xlsx.CalamineWorkbook", None)
+    monkeypatch.setattr("uploads.processing.processors.table.xlsx.CalamineWorkbook", None)
     assert refusal(read, samples.two_far_cells(), samples.XLSX).code == "too_complex"
 
 
@@ -257,7 +258,7 @@ def test_a_long_string_repeated_by_many_cells_is_too_complex(read: Read) -> None
 def test_a_workbook_that_unpacks_to_hundreds_of_megabytes_is_too_complex(
     read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_xlsxguard, "MAX_XML", 1 << 20)
+    monkeypatch.setattr(xlsx_bounds, "MAX_XML", 1 << 20)
     book = samples.workbook({"A": samples.sheet(" " * (2 << 20))})
     assert refusal(read, book, samples.XLSX).code == "too_complex"
 
@@ -337,7 +338,7 @@ def test_an_encrypted_parquet_file_asks_for_its_password(read: Read, tmp_path: P
 def test_a_parquet_file_that_claims_too_many_cells_is_too_complex(
     read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("uploads.processing.processors._parquet.MAX_CELLS", 1999)
+    monkeypatch.setattr("uploads.processing.processors.table.parquet.MAX_CELLS", 1999)
     assert refusal(read, samples.parquet(tmp_path), samples.PARQUET).code == "too_complex"
 
 
@@ -360,14 +361,14 @@ def test_a_parquet_file_that_claims_too_many_cells_is_too_complex(
 def test_the_engine_reads_one_path_and_cannot_be_let_loose(tmp_path: Path, query: str) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"a\n1\n")
-    with _duck.connection(str(path)) as database:
+    with duckdb.connection(str(path)) as database:
         assert database.execute(f"SELECT count(*) FROM read_csv('{path}')").fetchone() == (1,)
-        with pytest.raises(_duck.duckdb.Error):
+        with pytest.raises(duckdb.duckdb.Error):
             database.execute(query)
 
 
 def test_our_own_mistake_is_never_blamed_on_the_file(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_duck, "literal", lambda value: "no literal")
+    monkeypatch.setattr(duckdb, "literal", lambda value: "no literal")
     with pytest.raises(RuntimeError, match="locked down"):
         read(b"a,b\n1,2\n")
 
@@ -388,8 +389,8 @@ def test_a_file_transcoded_in_pieces_gives_the_same_figures(
         f'{one},{one}.5,"{word}, {one % 7}\nmore",2026-01-{one % 28 + 1:02}\n' for one in range(900)
     )
     data = ("id,half,word,day\n" + rows).encode(encoding)
-    monkeypatch.setattr("uploads.processing.processors._readable.PIECE", 1 << 12)
-    monkeypatch.setattr("uploads.processing.processors._encoding.BLOCK", 1 << 12)
+    monkeypatch.setattr("uploads.processing.processors.table.readable.PIECE", 1 << 12)
+    monkeypatch.setattr("uploads.processing.processors.shared.encoding.BLOCK", 1 << 12)
 
     result = read(data)
 
@@ -411,7 +412,7 @@ def test_a_large_csv_takes_bounded_memory(tmp_path: Path) -> None:
         file.write(b"id,name,price,day\n")
         for _ in range(100):
             file.write(row)
-    result, peak = samples.run_apart(table, path, CSV, tmp_path)
+    result, peak = samples.run_apart(processor, path, CSV, tmp_path)
     assert result["rows"] == 2_000_000
     assert peak < 400
 

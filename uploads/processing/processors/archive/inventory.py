@@ -8,8 +8,8 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 
-from uploads.processing.archives.budget import refuse_bomb
 from uploads.processing.base import Context, Json, ProcessingError
+from uploads.processing.processors.archive.budget import refuse_bomb
 from uploads.processing.sanitize import clean_text
 
 LISTED = 200
