@@ -103,7 +103,7 @@ def verbs(waiting: int) -> None:
     from uploads.jobs.lifecycle.worker_id import this_worker
     from uploads.jobs.queue import messages, producer
     from uploads.models import UploadJob
-    from uploads.processing.sandbox import Done, Usage
+    from uploads.processing.sandbox.client.sandbox import Done, Usage
 
     owner, _new = User.objects.get_or_create(username="bench")
     samples = min(waiting, 1_000)

@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from uploads.processing import jail
 from uploads.processing.registry import BUILTIN
-from uploads.processing.sandbox import Done, Sandbox, SandboxConfig
+from uploads.processing.sandbox.client.sandbox import Done, Sandbox, SandboxConfig
+from uploads.processing.sandbox.isolation import jail
 
 GOAL_MS = 8.0
 

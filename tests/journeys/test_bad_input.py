@@ -176,7 +176,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Wharf, d
     )
     wharf = start_wharf(
         tmp_path_factory.mktemp("hostile"),
-        UPLOADS_PROCESSORS="hostile=tests.processing.hostile",
+        UPLOADS_PROCESSORS="hostile=tests.processing.sandbox.hostile",
         UPLOADS_LIMITS='{"hostile": {"cpu_seconds": 2, "wall_seconds": 4}}',
         UPLOADS_BUDGETS="{" + once + "}",
     )
@@ -224,7 +224,7 @@ def test_a_database_locked_for_three_seconds_delays_and_loses_nothing(
 
 
 def test_a_file_deleted_between_upload_and_work_is_named(own_wharf: Callable[..., Wharf]) -> None:
-    wharf = own_wharf(UPLOADS_PROCESSORS="hostile=tests.processing.hostile", WORKERS="1")
+    wharf = own_wharf(UPLOADS_PROCESSORS="hostile=tests.processing.sandbox.hostile", WORKERS="1")
     blocker = wharf.put("blocker.txt", b"progress\n1")
     gone = wharf.put("gone.txt", b"nothing")
     kept: Path = next((wharf.data_dir / "files").rglob(gone["id"]))

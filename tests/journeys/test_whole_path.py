@@ -104,7 +104,7 @@ def _sign_in(browser: httpx.Client, wharf: Wharf) -> None:
 
 
 def test_a_running_job_is_cancelled_and_nothing_of_it_stays(own_wharf: Any) -> None:
-    wharf = own_wharf(UPLOADS_PROCESSORS="hostile=tests.processing.hostile")
+    wharf = own_wharf(UPLOADS_PROCESSORS="hostile=tests.processing.sandbox.hostile")
     job = wharf.put("slow.txt", b"progress\n20")
     wait_for(lambda: wharf.job(job["id"])["state"] == "running", 30, "the job to run")
     with wharf.client as client:

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from uploads.processing.registry import BUILTIN
-from uploads.processing.sandbox import Done, Failed, Sandbox, SandboxConfig, Stopped
+from uploads.processing.sandbox.client.sandbox import Done, Failed, Sandbox, SandboxConfig, Stopped
 
-HOSTILE = {"text": "tests.processing.hostile"} | dict.fromkeys(BUILTIN, "tests.processing.hostile")
+HOSTILE = {"text": "tests.processing.sandbox.hostile"} | dict.fromkeys(
+    BUILTIN, "tests.processing.sandbox.hostile"
+)
 
 
 def hostile_config(**limits: float) -> SandboxConfig:

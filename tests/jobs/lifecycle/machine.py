@@ -27,7 +27,7 @@ from uploads.jobs.queue import messages, producer
 from uploads.jobs.repair import rescue
 from uploads.models import Artifact, Attempt, ErrorRecord, Message, Node, Pause, UploadJob
 from uploads.processing.base import ArtifactFile
-from uploads.processing.sandbox import Done, Usage
+from uploads.processing.sandbox.client.sandbox import Done, Usage
 from uploads.storage import disk
 from uploads.storage.disk import Incoming
 

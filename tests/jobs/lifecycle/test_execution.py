@@ -18,7 +18,7 @@ from uploads.jobs.lifecycle.failure_report import FailureReport
 from uploads.jobs.lifecycle.worker_id import this_worker
 from uploads.models import Artifact, Attempt, ErrorRecord, Message, Outcome, State, UploadJob
 from uploads.processing.base import ArtifactFile
-from uploads.processing.sandbox import Done, Usage
+from uploads.processing.sandbox.client.sandbox import Done, Usage
 from uploads.storage import disk
 
 pytestmark = pytest.mark.django_db

@@ -18,7 +18,7 @@ from uploads.jobs.lifecycle import execution
 from uploads.jobs.lifecycle.failure_report import AttemptFailed, FailureReport
 from uploads.jobs.worker import shutdown, task
 from uploads.models import Artifact, Attempt, ErrorRecord, Message, Outcome, State, UploadJob
-from uploads.processing.sandbox import Done
+from uploads.processing.sandbox.client.sandbox import Done
 from uploads.storage import disk
 
 pytestmark = pytest.mark.django_db(transaction=True)

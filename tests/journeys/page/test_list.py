@@ -87,7 +87,7 @@ def test_a_slow_file_shows_its_progress_and_is_cancelled_and_a_failure_of_ours_i
     browser: Browser, own_wharf: Callable[..., Wharf]
 ) -> None:
     wharf = own_wharf(
-        UPLOADS_PROCESSORS="hostile=tests.processing.hostile",
+        UPLOADS_PROCESSORS="hostile=tests.processing.sandbox.hostile",
         UPLOADS_BUDGETS='{"internal_error": {"budget": 1}}',
         UPLOADS_MAX_SIZE="1000",
     )

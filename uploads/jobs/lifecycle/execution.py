@@ -31,7 +31,7 @@ from uploads.telemetry import metrics
 from uploads.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
-    from uploads.processing.sandbox import Done
+    from uploads.processing.sandbox.client.sandbox import Done
 
 __all__ = [
     "Landed", "abandon", "accept", "cancel", "delete", "fail", "measure", "open_upload", "prioritise", "release",

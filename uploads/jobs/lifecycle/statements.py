@@ -17,7 +17,7 @@ from uploads.models import Attempt, Outcome, Pause, State, UploadJob
 
 if TYPE_CHECKING:
     from uploads.jobs.lifecycle.worker_id import Worker
-    from uploads.processing.sandbox import Done
+    from uploads.processing.sandbox.client.sandbox import Done
 
 _JOBS, _ATTEMPTS, _PAUSES = (model._meta.db_table for model in (UploadJob, Attempt, Pause))
 _RESULT = UploadJob._meta.get_field("result")

@@ -18,7 +18,7 @@ from uploads.jobs.worker import shutdown
 from uploads.jobs.worker.assembly import make_whole
 from uploads.jobs.worker.heartbeat import Heartbeat
 from uploads.models import UploadJob
-from uploads.processing.sandbox import Done, Failed, Sandbox, SandboxConfig, Stopped
+from uploads.processing.sandbox.client.sandbox import Done, Failed, Sandbox, SandboxConfig, Stopped
 from uploads.processing.sanitize import clean_text
 from uploads.storage import disk
 from uploads.storage.durable import StorageUnavailable

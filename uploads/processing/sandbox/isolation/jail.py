@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from uploads.linux import syscalls
-from uploads.processing import landlock, newroot
-from uploads.processing.loan import Loan
+from uploads.processing.sandbox.isolation import landlock, rootfs
+from uploads.processing.sandbox.isolation.mounts import Loan
 
 # One user for each zygote, above what distributions and subuid ranges (up to about 600 million) hand out.
 FIRST_UID = 1_900_000_000
@@ -28,7 +28,7 @@ FIRST_UID = 1_900_000_000
 _ZYGOTES = 3
 
 # In the private root every child's two are in the same place.
-_INSIDE = Path(newroot.FILE), Path(newroot.ARTIFACTS)
+_INSIDE = Path(rootfs.FILE), Path(rootfs.ARTIFACTS)
 
 FENCES = {
     "user": "another user id",
@@ -61,7 +61,7 @@ class Jail:
         """Make Landlock's rules for the private root, in which process `pid` is."""
         if self.landlock_abi:
             root = f"/proc/{pid}/root"  # all there is in it is for reading
-            self.rules = landlock.ruleset(self.landlock_abi, [root], root + newroot.OUT, f"{root}/dev/null")
+            self.rules = landlock.ruleset(self.landlock_abi, [root], root + rootfs.OUT, f"{root}/dev/null")
 
     def lend(self, path: str, artifacts: str) -> Loan:
         """What lets the child, and only it, reach the file and the directory. Raises OSError."""
@@ -84,7 +84,7 @@ class Jail:
 
     def enter(self, loan: Loan) -> tuple[Path, Path]:
         """Lock this process in for good; (file, artifacts directory) as seen from inside. Raises OSError."""
-        path, artifacts, inside = newroot.FILE, newroot.ARTIFACTS, _INSIDE
+        path, artifacts, inside = rootfs.FILE, rootfs.ARTIFACTS, _INSIDE
         if self.root_ns is None:
             path, artifacts, inside = loan.path, loan.artifacts, (Path(loan.path), Path(loan.artifacts))
         if self.namespaces:
@@ -146,11 +146,11 @@ def build(without: Collection[str], readable: tuple[str, ...], *, isolated: bool
     jail.landlock_abi = 0 if "landlock" in without else syscalls.landlock_abi()
     if isolated and "root" not in without:
         idmap = jail.idmap if jail.user_ns is not None else None
-        jail.root_ns = _namespace_of(lambda: newroot.build(readable, idmap), "mnt", jail.rule)
+        jail.root_ns = _namespace_of(lambda: rootfs.build(readable, idmap), "mnt", jail.rule)
     if root and jail.root_ns is None:
         # What Python needs must then be open to the other user as it is; if not, better none than a child
         # that fails at its first late import.
-        jail.uid = FIRST_UID + number if all(newroot.open_to_all(one) for one in readable) else None
+        jail.uid = FIRST_UID + number if all(rootfs.open_to_all(one) for one in readable) else None
         jail.user_ns = jail.user_ns if jail.uid is not None else None
     present = {
         "user": jail.uid is not None or os.geteuid() != 0,

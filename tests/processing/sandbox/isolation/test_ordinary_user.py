@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.paths import ROOT
-from uploads.processing import jail
+from uploads.processing.sandbox.isolation import jail
 
 FENCES: dict[str, tuple[str, ...]] = {
     "every fence": (),
@@ -23,9 +23,9 @@ FENCES: dict[str, tuple[str, ...]] = {
 
 
 def ask(user: str, *without: str) -> dict[str, Any]:
-    """What tests/processing/ordinary.py tells of its sandbox."""
+    """What tests/processing/sandbox/ordinary.py tells of its sandbox."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.processing.ordinary", user, *without],
+        [sys.executable, "-m", "tests.processing.sandbox.ordinary", user, *without],
         cwd=ROOT,
         capture_output=True,
         check=False,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from uploads.processing import harvest
 from uploads.processing.base import ArtifactFile, Json
+from uploads.processing.sandbox.client import artifacts
 
 LIMIT = 1000
 
@@ -23,7 +23,7 @@ def test_a_declared_file_is_taken_and_all_else_removed(tmp_path: Path) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "deep" / "er" / "c").write_text("x")
 
-    assert harvest.gather(tmp_path, declared(), LIMIT) == (ArtifactFile("a.txt", "text/plain", 1),)
+    assert artifacts.gather(tmp_path, declared(), LIMIT) == (ArtifactFile("a.txt", "text/plain", 1),)
     assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
 
 
@@ -49,8 +49,8 @@ def test_what_no_honest_child_declares_is_refused(tmp_path: Path, listing: Json)
     (here / "link").symlink_to(tmp_path / "other")
     (here / "hard").hardlink_to(tmp_path / "secret")
 
-    with pytest.raises(harvest.BadArtifact):
-        harvest.gather(here, listing, LIMIT)
+    with pytest.raises(artifacts.BadArtifact):
+        artifacts.gather(here, listing, LIMIT)
 
     assert (tmp_path / "secret").read_text() == "s"
 
@@ -59,8 +59,8 @@ def test_artifacts_that_are_together_too_large_are_refused(tmp_path: Path) -> No
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(b"x" * 600)
 
-    with pytest.raises(harvest.TooMuchOutput):
-        harvest.gather(tmp_path, declared("a", 600) + declared("b", 600), LIMIT)
+    with pytest.raises(artifacts.TooMuchOutput):
+        artifacts.gather(tmp_path, declared("a", 600) + declared("b", 600), LIMIT)
 
 
 def test_clearing_follows_no_link(tmp_path: Path) -> None:
@@ -72,14 +72,14 @@ def test_clearing_follows_no_link(tmp_path: Path) -> None:
     (here / "link").symlink_to(outside)
     (here / "inner" / "link").symlink_to(outside)
 
-    harvest.clear(here)
+    artifacts.clear(here)
 
     assert list(here.iterdir()) == []
     assert (outside / "kept").read_text() == "x"
 
 
 def test_a_directory_that_has_gone_needs_no_clearing(tmp_path: Path) -> None:
-    harvest.discard(tmp_path / "gone")
+    artifacts.discard(tmp_path / "gone")
 
 
 def test_what_resists_is_logged_and_left_to_the_sweep(
@@ -88,6 +88,6 @@ def test_what_resists_is_logged_and_left_to_the_sweep(
     file = tmp_path / "file"
     file.touch()
 
-    harvest.discard(file)
+    artifacts.discard(file)
 
     assert str(file) in caplog.text

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from uploads.processing import verdict, wire
 from uploads.processing.base import MIB
-from uploads.processing.verdict import Done, Failed, Stopped, Told
+from uploads.processing.sandbox import protocol
+from uploads.processing.sandbox.client import outcome
+from uploads.processing.sandbox.client.outcome import Done, Failed, Stopped, Told
 
 END: dict[str, Any] = {
     "cause": "exited", "exit": 0, "stderr": "", "peak_memory_bytes": 1, "data_bytes": 0, "memory_bytes": 0,
@@ -23,9 +24,9 @@ FAILED = {"code": "corrupt_file", "message": "m", "detail": "d", "exception_type
 
 def judge(*frames: tuple[bytes, Any], **end: object) -> Done | Failed | Stopped:
     told = Told()
-    for kind, value in (*frames, (wire.END, END | end)):
-        told.take(kind, wire.dump(value), lambda percent, note: None)
-    return verdict.judge(told, lambda declared, limit: ())
+    for kind, value in (*frames, (protocol.END, END | end)):
+        told.take(kind, protocol.dump(value), lambda percent, note: None)
+    return outcome.judge(told, lambda declared, limit: ())
 
 
 def code(outcome: Done | Failed | Stopped) -> str:
@@ -34,7 +35,7 @@ def code(outcome: Done | Failed | Stopped) -> str:
 
 
 def test_a_result_and_a_clean_exit_are_done() -> None:
-    outcome = judge((wire.KIND, KIND), (wire.DONE, DONE))
+    outcome = judge((protocol.KIND, KIND), (protocol.DONE, DONE))
 
     assert isinstance(outcome, Done)
     assert outcome.result == {"a": 1}
@@ -49,7 +50,7 @@ def test_a_result_and_a_clean_exit_are_done() -> None:
         ({"exit": -signal.SIGKILL, "cpu_seconds": 10.2}, "timed_out"),
         ({"exit": -signal.SIGXCPU}, "timed_out"),
         ({"exit": -signal.SIGXFSZ}, "too_complex"),
-        ({"exit": wire.OUT_OF_MEMORY_STATUS}, "out_of_memory"),
+        ({"exit": protocol.OUT_OF_MEMORY_STATUS}, "out_of_memory"),
         ({"exit": -signal.SIGABRT, "data_bytes": 60 * MIB}, "out_of_memory"),
         ({"exit": -signal.SIGABRT, "stderr": "terminate called: std::bad_alloc"}, "out_of_memory"),
         ({"exit": -signal.SIGABRT, "stderr": "memory allocation of 99 bytes failed"}, "out_of_memory"),
@@ -62,24 +63,24 @@ def test_a_result_and_a_clean_exit_are_done() -> None:
     ],
 )
 def test_a_result_is_worth_nothing_from_a_child_that_ended_badly(end: dict[str, Any], expected: str) -> None:
-    assert code(judge((wire.KIND, KIND), (wire.DONE, DONE), **end)) == expected
+    assert code(judge((protocol.KIND, KIND), (protocol.DONE, DONE), **end)) == expected
 
 
 @pytest.mark.parametrize(
     "frames",
     [
         [],
-        [(wire.KIND, KIND)],
-        [(wire.DONE, DONE)],
-        [(wire.KIND, KIND), (wire.DONE, {})],
-        [(wire.KIND, KIND), (wire.DONE, {"result": []})],
-        [(wire.KIND, KIND), (wire.DONE, [])],
-        [(wire.KIND, KIND | {"content_type": "x" * 1000}), (wire.DONE, DONE)],
-        [(wire.KIND, KIND | {"kind": 3}), (wire.DONE, DONE)],
-        [(wire.KIND, KIND), (wire.PROGRESS, {"percent": "1", "note": ""}), (wire.DONE, DONE)],
-        [(wire.FAILED, FAILED | {"code": "no_such_code"})],
-        [(wire.FAILED, FAILED | {"code": ["corrupt_file"]})],
-        [(wire.FAILED, FAILED | {"message": 1})],
+        [(protocol.KIND, KIND)],
+        [(protocol.DONE, DONE)],
+        [(protocol.KIND, KIND), (protocol.DONE, {})],
+        [(protocol.KIND, KIND), (protocol.DONE, {"result": []})],
+        [(protocol.KIND, KIND), (protocol.DONE, [])],
+        [(protocol.KIND, KIND | {"content_type": "x" * 1000}), (protocol.DONE, DONE)],
+        [(protocol.KIND, KIND | {"kind": 3}), (protocol.DONE, DONE)],
+        [(protocol.KIND, KIND), (protocol.PROGRESS, {"percent": "1", "note": ""}), (protocol.DONE, DONE)],
+        [(protocol.FAILED, FAILED | {"code": "no_such_code"})],
+        [(protocol.FAILED, FAILED | {"code": ["corrupt_file"]})],
+        [(protocol.FAILED, FAILED | {"message": 1})],
     ],
 )
 def test_what_no_processor_sends_is_a_crash(frames: list[tuple[bytes, Any]]) -> None:
@@ -89,7 +90,7 @@ def test_what_no_processor_sends_is_a_crash(frames: list[tuple[bytes, Any]]) -> 
 def test_texts_of_a_child_are_cut_to_size() -> None:
     long = dict.fromkeys(("message", "detail", "exception_type", "traceback"), "x" * 200000)
 
-    outcome = judge((wire.FAILED, FAILED | long))
+    outcome = judge((protocol.FAILED, FAILED | long))
 
     assert isinstance(outcome, Failed)
     assert len(outcome.message) <= 1000
@@ -101,15 +102,15 @@ def test_texts_of_a_child_are_cut_to_size() -> None:
 def test_a_stop_we_asked_for_is_no_failure_whatever_came_of_it() -> None:
     told = Told(stopping=True, ended=True, end=END | {"exit": -9})
 
-    assert isinstance(verdict.judge(told, lambda declared, limit: ()), Stopped)
+    assert isinstance(outcome.judge(told, lambda declared, limit: ()), Stopped)
 
 
 def test_a_disk_that_fails_while_taking_artifacts_over_is_a_fault_of_our_storage() -> None:
     told = Told()
-    for kind, value in ((wire.KIND, KIND), (wire.DONE, DONE), (wire.END, END)):
-        told.take(kind, wire.dump(value), lambda percent, note: None)
+    for kind, value in ((protocol.KIND, KIND), (protocol.DONE, DONE), (protocol.END, END)):
+        told.take(kind, protocol.dump(value), lambda percent, note: None)
 
     def full(declared: object, limit: int) -> tuple[()]:
         raise OSError(28, "No space left on device")
 
-    assert code(verdict.judge(told, full)) == "storage_unavailable"
+    assert code(outcome.judge(told, full)) == "storage_unavailable"

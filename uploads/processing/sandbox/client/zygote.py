@@ -14,14 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from uploads.processing import verdict, wire
 from uploads.processing.base import Json
+from uploads.processing.sandbox import protocol
+from uploads.processing.sandbox.client import outcome
 
 # The zygote's program: its own sys.path, then its main function.
 BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
     "from uploads.processing import forking; forking.hold_back(); "
-    "from uploads.processing.zygote import main; main(*map(int, sys.argv[1:]))"
+    "from uploads.processing.sandbox.zygote.main import main; main(*map(int, sys.argv[1:]))"
 )
 START_SECONDS = 60.0
 # What the zygote may be late with an answer that it owes, before it is taken for dead.
@@ -90,13 +91,13 @@ class ZygoteProcess:
             raise SandboxBroken(f"The sandbox does not start: {error}") from error
 
     def _greet(self, zygote: socket.socket) -> None:
-        zygote.sendall(wire.pack(wire.SETUP, self._setup()))
-        frames = wire.Frames(wire.HELLO + wire.BROKEN)
+        zygote.sendall(protocol.pack(protocol.SETUP, self._setup()))
+        frames = protocol.Frames(protocol.HELLO + protocol.BROKEN)
         zygote.settimeout(START_SECONDS)
         while data := zygote.recv(1 << 16):
             for kind, body in frames.feed(data):
                 told = json.loads(body)
-                if kind == wire.BROKEN:
+                if kind == protocol.BROKEN:
                     raise ZygoteGone(told["detail"])
                 self.hello = told
                 zygote.settimeout(None)
@@ -124,11 +125,11 @@ class ZygoteProcess:
 
     def work(
         self, order: dict[str, Json], on_progress: Callable[[float, str], None], stop_fd: int | None
-    ) -> verdict.Told:
+    ) -> outcome.Told:
         """What is told of a file. Raises ZygoteGone, SandboxBroken, and what `on_progress` raises: then it is ended."""
         zygote = self._ready()
         try:
-            return self._work(zygote, wire.pack(wire.RUN, order), on_progress, stop_fd)
+            return self._work(zygote, protocol.pack(protocol.RUN, order), on_progress, stop_fd)
         except BaseException:
             self.close()
             raise
@@ -139,9 +140,9 @@ class ZygoteProcess:
         order: bytes,
         on_progress: Callable[[float, str], None],
         stop_fd: int | None,
-    ) -> verdict.Told:
-        told = verdict.Told()
-        frames = wire.Frames(wire.TOLD + wire.END + wire.BROKEN)
+    ) -> outcome.Told:
+        told = outcome.Told()
+        frames = protocol.Frames(protocol.TOLD + protocol.END + protocol.BROKEN)
         patience = time.monotonic() + self.hello["wall_seconds"] + GRACE_SECONDS
         poller = select.poll()
         poller.register(zygote, select.POLLIN)
@@ -160,7 +161,7 @@ class ZygoteProcess:
                     poller.unregister(fd)
                     told.stopping = True
                     patience = time.monotonic() + STOP_SECONDS
-                    _send(zygote, wire.pack(wire.STOP, {}))
+                    _send(zygote, protocol.pack(protocol.STOP, {}))
                     continue
                 data = _receive(zygote)
                 for kind, body in frames.feed(data):

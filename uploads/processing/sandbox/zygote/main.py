@@ -16,13 +16,15 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 from uploads.linux import syscalls
-from uploads.processing import census, child, jail, newroot, wire
 from uploads.processing.base import Limits
 from uploads.processing.registry import Registry
-from uploads.processing.rehearsal import rehearse
-from uploads.processing.rules import Rules
-from uploads.processing.warden import Warden
-from uploads.processing.watch import WorkerGone
+from uploads.processing.sandbox import protocol
+from uploads.processing.sandbox.isolation import jail, rootfs
+from uploads.processing.sandbox.zygote import child, usage
+from uploads.processing.sandbox.zygote.monitor import WorkerGone
+from uploads.processing.sandbox.zygote.rlimits import Rules
+from uploads.processing.sandbox.zygote.runner import Warden
+from uploads.processing.sandbox.zygote.warmup import rehearse
 
 
 def main(fd: int, alive: int, parent: int) -> NoReturn:
@@ -63,15 +65,15 @@ def _serve(worker: socket.socket, alive: int) -> None:
         else:
             limits = {kind: registry.limits(kind, setup["limits"]) for kind in here}
     except (ImportError, ValueError) as error:
-        worker.sendall(wire.pack(wire.BROKEN, {"errno": None, "detail": str(error)}))
+        worker.sendall(protocol.pack(protocol.BROKEN, {"errno": None, "detail": str(error)}))
         return
-    ours = jail.build(setup["without"], newroot.readable_places(modules), isolated=isolated, number=number)
+    ours = jail.build(setup["without"], rootfs.readable_places(modules), isolated=isolated, number=number)
     if ours.root_ns is not None:
-        child.set_temporary(newroot.ARTIFACTS)  # the same for every child
+        child.set_temporary(rootfs.ARTIFACTS)  # the same for every child
     rehearse(registry)
     gc.collect()
     gc.freeze()
-    rules = Rules(registry, here, limits, tuple(setup["allowed_types"]), *census.own_memory(), ours.others)
+    rules = Rules(registry, here, limits, tuple(setup["allowed_types"]), *usage.own_memory(), ours.others)
     hello: dict[str, Any] = {
         "missing": list(ours.missing),
         "wall_seconds": rules.ceiling.wall_seconds,
@@ -83,7 +85,7 @@ def _serve(worker: socket.socket, alive: int) -> None:
         },
     }
     warden = Warden(worker, alive, rules, ours)
-    worker.sendall(wire.pack(wire.HELLO, hello))
+    worker.sendall(protocol.pack(protocol.HELLO, hello))
     warden.serve()
 
 
@@ -94,7 +96,7 @@ def type_module(registry: Registry, kind: str) -> str:
 
 
 def _setup(worker: socket.socket) -> dict[str, Any]:
-    frames = wire.Frames(wire.SETUP)
+    frames = protocol.Frames(protocol.SETUP)
     while True:
         data = worker.recv(1 << 16)
         if not data:

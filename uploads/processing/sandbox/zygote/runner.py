@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from uploads.linux import syscalls
-from uploads.processing import child, forking, wire
 from uploads.processing.base import Json
-from uploads.processing.jail import Jail
-from uploads.processing.loan import Loan
-from uploads.processing.rules import Rules
-from uploads.processing.watch import Forked, Link, Watch
+from uploads.processing.sandbox import protocol
+from uploads.processing.sandbox.isolation.jail import Jail
+from uploads.processing.sandbox.isolation.mounts import Loan
+from uploads.processing.sandbox.zygote import child, fork
+from uploads.processing.sandbox.zygote.monitor import Forked, Link, Watch
+from uploads.processing.sandbox.zygote.rlimits import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Warden:
         """Do what the worker asks. Raises WorkerGone when it closes its end."""
         while True:
             for kind, body in self._link.receive():
-                if kind == wire.RUN:  # a STOP that came too late stops nothing
+                if kind == protocol.RUN:  # a STOP that came too late stops nothing
                     self._run(Order.load(body))
 
     def _run(self, order: Order) -> None:
@@ -55,7 +56,7 @@ class Warden:
             loan = self._jail.lend(order.path, order.artifacts)
         except OSError as error:
             refused: dict[str, Json] = {"errno": error.errno, "detail": str(error)}
-            self._link.send(wire.BROKEN, wire.dump(refused))
+            self._link.send(protocol.BROKEN, protocol.dump(refused))
             return
         try:
             forked = self._fork(order, loan)
@@ -63,12 +64,12 @@ class Warden:
             end = Watch(self._link, self._rules, forked, began, deadline, order.artifacts).until_the_end()
         finally:
             loan.give_back()
-        self._link.send(wire.END, wire.dump(end))
+        self._link.send(protocol.END, protocol.dump(end))
 
     def _fork(self, order: Order, loan: Loan) -> Forked:
         frames, frames_in = os.pipe()
         errors, errors_in = os.pipe()
-        pid = forking.fork()
+        pid = fork.fork()
         if not pid:
             self._become_child(order, loan, frames_in, errors_in)
         os.close(frames_in)
@@ -110,7 +111,7 @@ class Warden:
             self._die_with_us()
             child.work(self._rules, path, order.filename, artifacts, frames)
         except BaseException as error:  # noqa: BLE001 - must not unwind into the zygote's loop
-            wire.write_all(frames, wire.frame(wire.FAILED, child.failure(error)))
+            protocol.write_all(frames, protocol.frame(protocol.FAILED, child.failure(error)))
             os._exit(0)
 
     def _die_with_us(self) -> None:

@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from uploads.processing import wire
 from uploads.processing.base import MIB, Context, Json, Limits, ProcessingError
+from uploads.processing.sandbox import protocol
 
 TYPES = ("text/plain",)
 LIMITS = Limits(
@@ -279,30 +279,30 @@ def do_forge_garbage(job: Context) -> None:
 
 
 def do_forge_result(job: Context) -> None:
-    _forge(wire.pack(wire.DONE, {"result": {}, "artifacts": [{"name": "../../x", "size": 1}]}))
+    _forge(protocol.pack(protocol.DONE, {"result": {}, "artifacts": [{"name": "../../x", "size": 1}]}))
     os._exit(0)
 
 
 def do_forge_kind(job: Context) -> None:
-    _forge(wire.pack(wire.KIND, {"kind": "text", "content_type": "x", "contradiction": ""}))
+    _forge(protocol.pack(protocol.KIND, {"kind": "text", "content_type": "x", "contradiction": ""}))
 
 
 def do_forge_huge(job: Context) -> None:
-    _forge(wire.HEADER.pack(wire.DONE, 1 << 31))
+    _forge(protocol.HEADER.pack(protocol.DONE, 1 << 31))
     time.sleep(600)
 
 
 def do_forge_end(job: Context) -> None:
-    _forge(wire.pack(wire.END, {"cause": "exited", "exit": 0}))
+    _forge(protocol.pack(protocol.END, {"cause": "exited", "exit": 0}))
 
 
 def do_forge_nesting(job: Context) -> None:
-    _forge(wire.frame(wire.DONE, b"[" * MIB))
+    _forge(protocol.frame(protocol.DONE, b"[" * MIB))
     os._exit(0)
 
 
 def do_result_then_hang(job: Context) -> None:
-    _forge(wire.pack(wire.DONE, {"result": {}, "artifacts": []}))
+    _forge(protocol.pack(protocol.DONE, {"result": {}, "artifacts": []}))
     time.sleep(600)
 
 

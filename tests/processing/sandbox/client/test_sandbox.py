@@ -11,7 +11,7 @@ import pytest
 
 from tests.processing.conftest import HOSTILE, Bench
 from uploads.processing.base import MIB, ArtifactFile
-from uploads.processing.sandbox import Done, Failed, Sandbox, SandboxBroken, SandboxConfig
+from uploads.processing.sandbox.client.sandbox import Done, Failed, Sandbox, SandboxBroken, SandboxConfig
 
 
 def test_a_result_comes_back_with_the_kind_and_the_type_that_were_found(bench: Bench) -> None:

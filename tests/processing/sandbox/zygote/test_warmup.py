@@ -9,7 +9,7 @@ import pytest
 
 from uploads.processing.base import Context, Json
 from uploads.processing.registry import Registry
-from uploads.processing.rehearsal import rehearse
+from uploads.processing.sandbox.zygote.warmup import rehearse
 
 
 def test_a_strangers_processor_of_texts_is_not_run_outside_its_sandbox(

@@ -12,8 +12,9 @@ from pathlib import Path
 from tests.paths import ROOT
 from tests.processing.conftest import Bench, all_gone, hostile_config
 from uploads.linux import syscalls
-from uploads.processing import census, newroot
-from uploads.processing.sandbox import Done, Failed, Sandbox
+from uploads.processing.sandbox.client.sandbox import Done, Failed, Sandbox
+from uploads.processing.sandbox.isolation import rootfs
+from uploads.processing.sandbox.zygote import usage
 
 NOBODY = 65534
 
@@ -23,7 +24,7 @@ def open_the_way() -> None:
     places = [sys.base_prefix, sys.prefix, str(ROOT)]
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
-    mounts = {place: syscalls.detached_mount(place) for place in places if not newroot.open_to_all(place)}
+    mounts = {place: syscalls.detached_mount(place) for place in places if not rootfs.open_to_all(place)}
     for closed in {"/".join(place.split("/")[:2]) for place in mounts}:
         syscalls.mount("tmpfs", closed, "tmpfs", data="mode=1777")
     for place, fd in mounts.items():
@@ -43,7 +44,7 @@ def nothing_left(bench: Bench) -> bool:
     below: list[int] = []
 
     def kill(percent: float, note: str) -> None:
-        below.extend(census.descendants(bench.sandbox.pid or 0))
+        below.extend(usage.descendants(bench.sandbox.pid or 0))
         os.kill(bench.sandbox.pid or 0, signal.SIGKILL)
 
     bench.run("sleep", on_progress=kill)

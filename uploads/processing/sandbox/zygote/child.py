@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from uploads.codes import FAILURE_CODES
-from uploads.processing import wire
 from uploads.processing.base import ArtifactFile, Context, Json, ProcessingError
 from uploads.processing.detection.content import detect
-from uploads.processing.rules import Rules, enforce
+from uploads.processing.sandbox import protocol
+from uploads.processing.sandbox.zygote.rlimits import Rules, enforce
 
 PROGRESS_SECONDS = 0.1
 _MOST_FILES = os.sysconf("SC_OPEN_MAX")
@@ -37,26 +37,26 @@ def work(rules: Rules, path: Path, filename: str, artifacts: Path, fd: int) -> N
             if os.getpid() != me:
                 os._exit(1)  # a copy that the processor forked has walked into our code
             _more_memory()
-            sender.send(wire.FAILED, failure(error))
+            sender.send(protocol.FAILED, failure(error))
     except MemoryError:
-        os._exit(wire.OUT_OF_MEMORY_STATUS)
+        os._exit(protocol.OUT_OF_MEMORY_STATUS)
     except BaseException:  # noqa: BLE001 - nothing may unwind into the zygote's loop
         os._exit(1)
     os._exit(0)
 
 
-def _done(rules: Rules, path: Path, filename: str, artifacts: Path, sender: _Sender) -> wire.Frame:
+def _done(rules: Rules, path: Path, filename: str, artifacts: Path, sender: _Sender) -> protocol.Frame:
     me = os.getpid()
     detected = detect(path, filename)
     content_type = detected.content_type
     kind = rules.registry.kind_for(content_type)
     sender.send(
-        wire.KIND,
-        wire.dump(
+        protocol.KIND,
+        protocol.dump(
             {
                 "kind": kind,
                 "content_type": content_type,
-                "contradiction": wire.clean_text(detected.contradiction),
+                "contradiction": protocol.clean_text(detected.contradiction),
             }
         ),
     )
@@ -64,7 +64,7 @@ def _done(rules: Rules, path: Path, filename: str, artifacts: Path, sender: _Sen
     if rules.allowed_types and not any(fnmatch.fnmatchcase(bare, one) for one in rules.allowed_types):
         raise ProcessingError("unsupported_type", f"Files of type {bare} are not accepted here.")
     if kind not in rules.here:
-        return wire.ELSEWHERE, wire.dump({})
+        return protocol.ELSEWHERE, protocol.dump({})
     enforce(rules.later[kind])
     job = Context(
         path=path,
@@ -75,16 +75,16 @@ def _done(rules: Rules, path: Path, filename: str, artifacts: Path, sender: _Sen
         artifacts_dir=artifacts,
         report=sender.progress,
     )
-    result = wire.dump_result(rules.registry.get(kind).process(job))
+    result = protocol.dump_result(rules.registry.get(kind).process(job))
     if os.getpid() != me:
         os._exit(1)
     listing: list[Json] = [_listed(one) for one in job.artifacts]
     # The result is JSON already: put it in by hand rather than encode a megabyte twice.
-    return wire.DONE, b'{"artifacts":' + wire.dump(listing) + b',"result":' + result + b"}"
+    return protocol.DONE, b'{"artifacts":' + protocol.dump(listing) + b',"result":' + result + b"}"
 
 
 def _listed(one: ArtifactFile) -> dict[str, Json]:
-    return {"name": one.name, "content_type": wire.clean_text(one.content_type), "size": one.size}
+    return {"name": one.name, "content_type": protocol.clean_text(one.content_type), "size": one.size}
 
 
 def _more_memory() -> None:
@@ -98,13 +98,13 @@ def failure(error: BaseException) -> bytes:
     trace = ""
     if not isinstance(error, ProcessingError):
         trace = "".join(traceback.format_exception(error, limit=-50))
-    return wire.dump(
+    return protocol.dump(
         {
             "code": code,
-            "message": wire.clean_text(message)[:1000],
-            "detail": wire.clean_text(detail)[:4000],
+            "message": protocol.clean_text(message)[:1000],
+            "detail": protocol.clean_text(detail)[:4000],
             "exception_type": f"{type(error).__module__}.{type(error).__qualname__}"[:200],
-            "traceback": wire.clean_text(trace)[-wire.TRACEBACK_BYTES :],
+            "traceback": protocol.clean_text(trace)[-protocol.TRACEBACK_BYTES :],
         }
     )
 
@@ -118,7 +118,7 @@ def _judge(error: BaseException) -> tuple[str, str, str]:
         return "out_of_memory", "The file needs more memory than is allowed.", said
     if isinstance(error, RecursionError):
         return "too_complex", "The file is nested too deep.", said
-    if isinstance(error, wire.TooLarge):
+    if isinstance(error, protocol.TooLarge):
         return "too_complex", "What was found in this file is too much to store.", said
     if isinstance(error, OSError):
         return _judge_os(error, said)
@@ -150,15 +150,15 @@ class _Sender:
         self._fd, self._next = fd, 0.0
 
     def send(self, kind: bytes, body: bytes) -> None:
-        wire.write_all(self._fd, wire.frame(kind, body))
+        protocol.write_all(self._fd, protocol.frame(kind, body))
 
     def progress(self, percent: float, note: str) -> None:
         """At most one frame each PROGRESS_SECONDS: a processor may tell about every row."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + PROGRESS_SECONDS
-            safe = wire.clean({"percent": percent, "note": note[:200]})
-            self.send(wire.PROGRESS, wire.dump(safe))
+            safe = protocol.clean({"percent": percent, "note": note[:200]})
+            self.send(protocol.PROGRESS, protocol.dump(safe))
 
 
 def set_temporary(directory: str) -> None:

@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from uploads.processing import census, wire
 from uploads.processing.base import MIB, Json, Limits
 from uploads.processing.registry import DEFAULT
-from uploads.processing.rules import Rules
+from uploads.processing.sandbox import protocol
+from uploads.processing.sandbox.zygote import usage
+from uploads.processing.sandbox.zygote.rlimits import Rules
 
 STDERR_BYTES = 4096
 TICK_SECONDS = 0.05
@@ -28,7 +29,7 @@ DISK_SLACK_BYTES, REWRITE_FACTOR = 4 * MIB, 16
 MEMORY_SLACK_BYTES = 32 * MIB
 
 # What nothing but the child's end may follow.
-_LAST = {wire.DONE, wire.FAILED, wire.ELSEWHERE}
+_LAST = {protocol.DONE, protocol.FAILED, protocol.ELSEWHERE}
 
 # Why we ended it, or that it ended by itself: what an END frame calls its cause.
 EXITED, STOPPED, WALL, FORGED = "exited", "stopped", "wall", "forged"
@@ -43,7 +44,7 @@ class Link:
     """The zygote's end of the socket to its worker."""
 
     def __init__(self, worker: socket.socket) -> None:
-        self._worker, self._frames = worker, wire.Frames(wire.RUN + wire.STOP)
+        self._worker, self._frames = worker, protocol.Frames(protocol.RUN + protocol.STOP)
         self._held = b""
 
     def fileno(self) -> int:
@@ -52,14 +53,14 @@ class Link:
 
     def hold(self, kind: bytes, body: bytes) -> None:
         """Send one frame with the next one: it can wait, and each message wakes the worker."""
-        self._held += wire.frame(kind, body)
+        self._held += protocol.frame(kind, body)
 
     def send(self, kind: bytes, body: bytes) -> None:
         """Send one frame, and first what is held."""
         held, self._held = self._held, b""
-        self._worker.sendall(held + wire.frame(kind, body))
+        self._worker.sendall(held + protocol.frame(kind, body))
 
-    def receive(self) -> Iterator[wire.Frame]:
+    def receive(self) -> Iterator[protocol.Frame]:
         """The frames that are there, after waiting for some bytes. Raises WorkerGone."""
         data = self._worker.recv(CHUNK)
         if not data:
@@ -94,7 +95,7 @@ class Watch:
         self._stderr = b""
         self._own_bytes = self._data = self._memory = 0
         self._next_tick, self._next_progress, self._farewell = began + TICK_SECONDS, 0.0, float("inf")
-        self._frames = wire.Frames(wire.TOLD)
+        self._frames = protocol.Frames(protocol.TOLD)
         self._pidfd = os.pidfd_open(forked.pid)
 
     def until_the_end(self) -> dict[str, Json]:
@@ -130,7 +131,7 @@ class Watch:
                 if fd == self._pidfd:
                     return
                 if fd == self._link.fileno():
-                    if any(kind == wire.STOP for kind, _ in self._link.receive()):
+                    if any(kind == protocol.STOP for kind, _ in self._link.receive()):
                         self._cause = STOPPED
                 elif fd in pipes:
                     ended = set() if self._read(fd) else {fd}
@@ -158,15 +159,15 @@ class Watch:
 
     def _over_limit(self) -> str:
         limits = self._limits
-        now = census.take(self._others(), self._rules.resident_baseline)
+        now = usage.take(self._others(), self._rules.resident_baseline)
         self._data = max(self._data, now.data_bytes)
         self._memory = max(self._memory, now.memory_bytes)
         if now.memory_bytes > limits.memory_bytes + MEMORY_SLACK_BYTES:
             return MEMORY
-        on_disk, entries = census.disk_usage(self._artifacts)
+        on_disk, entries = usage.disk_usage(self._artifacts)
         if max(on_disk, now.disk_bytes) > limits.output_bytes + DISK_SLACK_BYTES:
             return OUTPUT
-        if entries >= census.MAX_ENTRIES:
+        if entries >= usage.MAX_ENTRIES:
             return OUTPUT
         if now.written_bytes - self._own_bytes > REWRITE_FACTOR * limits.output_bytes:
             return OUTPUT
@@ -185,31 +186,31 @@ class Watch:
         try:
             for kind, body in self._frames.feed(data):
                 self._take(kind, body)
-        except wire.BadFrame:
+        except protocol.BadFrame:
             self._cause = FORGED
             return False
         return bool(data)
 
     def _take(self, kind: bytes, body: bytes) -> None:
-        if kind == wire.PROGRESS:
+        if kind == protocol.PROGRESS:
             now = time.monotonic()
             if now >= self._next_progress:
                 self._next_progress = now + PROGRESS_SECONDS
                 self._link.send(kind, body)
             return
         if kind in self._told or self._told & _LAST:
-            raise wire.BadFrame("told twice")
+            raise protocol.BadFrame("told twice")
         self._told.add(kind)
-        if kind == wire.KIND:
+        if kind == protocol.KIND:
             self._limits = self._limits_of(body)
         elif kind in _LAST:
             self._farewell = time.monotonic() + FAREWELL_SECONDS
         self._link.hold(kind, body)
 
     def _limits_of(self, body: bytes) -> Limits:
-        kind = wire.load(body).get("kind")
+        kind = protocol.load(body).get("kind")
         if not isinstance(kind, str) or kind not in self._rules.registry.kinds():
-            raise wire.BadFrame("no such kind")
+            raise protocol.BadFrame("no such kind")
         return self._rules.every[kind]
 
     def _kill(self) -> None:
@@ -225,7 +226,7 @@ class Watch:
 
     def _written(self) -> int:
         """Bytes the child wrote, those of the helpers it waited for included; our own pipes are not."""
-        return max(0, census.written_bytes(self._child.pid) - self._own_bytes)
+        return max(0, usage.written_bytes(self._child.pid) - self._own_bytes)
 
     def _bury(self) -> None:
         """Kill every other process of the job until none is left: one that forks may be a step ahead."""
@@ -240,14 +241,14 @@ class Watch:
     def _others(self) -> list[int]:
         """The processes of the job, as far as they are not buried."""
         me = os.getpid()
-        return census.all_but((me, self._child.init)) if self._child.init else census.descendants(me)
+        return usage.all_but((me, self._child.init)) if self._child.init else usage.descendants(me)
 
     def _end(self, status: int, usage: resource.struct_rusage, written: int) -> dict[str, Json]:
         peak = usage.ru_maxrss * 1024
         return {
             "cause": self._cause,
             "exit": os.waitstatus_to_exitcode(status),
-            "stderr": wire.clean_text(self._stderr.decode("utf-8", "replace")),
+            "stderr": protocol.clean_text(self._stderr.decode("utf-8", "replace")),
             "peak_memory_bytes": peak,
             "data_bytes": max(0, self._data - self._rules.memory_baseline),
             "memory_bytes": max(self._memory, peak - self._rules.resident_baseline),

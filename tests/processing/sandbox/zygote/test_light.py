@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from uploads.processing.registry import Registry
-from uploads.processing.sandbox import Done, Failed, Sandbox, SandboxConfig, Stopped
-from uploads.processing.zygote_process import ZygoteProcess
+from uploads.processing.sandbox.client.sandbox import Done, Failed, Sandbox, SandboxConfig, Stopped
+from uploads.processing.sandbox.client.zygote import ZygoteProcess
 
 
 @pytest.fixture(scope="module")

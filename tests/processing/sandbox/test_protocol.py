@@ -8,29 +8,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploads.processing import wire
 from uploads.processing.base import Json
+from uploads.processing.sandbox import protocol
 
-KINDS = wire.KIND + wire.DONE
+KINDS = protocol.KIND + protocol.DONE
 
 
-@given(st.lists(st.tuples(st.sampled_from([wire.KIND, wire.DONE]), st.binary(max_size=50))), st.data())
-def test_frames_come_out_whole_however_they_are_cut(frames: list[wire.Frame], data: st.DataObject) -> None:
-    stream = b"".join(wire.frame(kind, body) for kind, body in frames)
+@given(
+    st.lists(st.tuples(st.sampled_from([protocol.KIND, protocol.DONE]), st.binary(max_size=50))), st.data()
+)
+def test_frames_come_out_whole_however_they_are_cut(
+    frames: list[protocol.Frame], data: st.DataObject
+) -> None:
+    stream = b"".join(protocol.frame(kind, body) for kind, body in frames)
     cut = data.draw(st.integers(0, len(stream)))
-    reader = wire.Frames(KINDS)
+    reader = protocol.Frames(KINDS)
 
     assert [*reader.feed(stream[:cut]), *reader.feed(stream[cut:])] == frames
 
 
 @pytest.mark.parametrize(
     "start",
-    [wire.HEADER.pack(wire.DONE, wire.FRAME_BYTES + 1), wire.HEADER.pack(wire.END, 0), b"\xff" * 5],
+    [
+        protocol.HEADER.pack(protocol.DONE, protocol.FRAME_BYTES + 1),
+        protocol.HEADER.pack(protocol.END, 0),
+        b"\xff" * 5,
+    ],
     ids=["too long", "a kind that this side does not send", "noise"],
 )
 def test_a_header_that_lies_is_refused_before_its_body_is_read(start: bytes) -> None:
-    with pytest.raises(wire.BadFrame):
-        list(wire.Frames(KINDS).feed(start))
+    with pytest.raises(protocol.BadFrame):
+        list(protocol.Frames(KINDS).feed(start))
 
 
 @pytest.mark.parametrize(
@@ -42,8 +50,8 @@ def test_a_header_that_lies_is_refused_before_its_body_is_read(start: bytes) -> 
     ids=["empty", "cut", "a list", "null", "no text", "deep", "a huge number", "deep objects"],
 )  # fmt: skip
 def test_a_body_that_is_no_plain_object_is_refused(body: bytes) -> None:
-    with pytest.raises((wire.BadFrame, wire.TooLarge)):
-        wire.load(body)
+    with pytest.raises((protocol.BadFrame, protocol.TooLarge)):
+        protocol.load(body)
 
 
 json_like = st.recursive(
@@ -55,37 +63,37 @@ json_like = st.recursive(
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=()), max_size=5), json_like, max_size=4))
 def test_whatever_a_processor_returns_can_be_stored_and_stays_the_same(result: dict[str, object]) -> None:
-    body = wire.dump_result(result)  # type: ignore[arg-type]
+    body = protocol.dump_result(result)  # type: ignore[arg-type]
 
     stored = json.loads(body, parse_constant=lambda word: pytest.fail(word))
     assert "\\u0000" not in body.decode()
     json.dumps(stored, ensure_ascii=False).encode()  # raises for a lone surrogate
-    assert wire.load(body) == stored
+    assert protocol.load(body) == stored
 
 
 def test_numbers_outside_64_bits_become_text_and_beyond_all_measure_nothing() -> None:
-    assert wire.clean([1 << 63, -(1 << 63), 1 << 5000]) == [str(1 << 63), -(1 << 63), None]
+    assert protocol.clean([1 << 63, -(1 << 63), 1 << 5000]) == [str(1 << 63), -(1 << 63), None]
 
 
 def test_a_result_as_deep_as_allowed_passes_the_frame_around_it_too() -> None:
     result: dict[str, Json] = {}
-    for _ in range(wire.MAX_DEPTH - 1):
+    for _ in range(protocol.MAX_DEPTH - 1):
         result = {"a": result}
 
-    assert wire.load(b'{"result":' + wire.dump_result(result) + b"}") == {"result": result}
-    with pytest.raises(wire.TooLarge):
-        wire.dump_result({"a": result})
+    assert protocol.load(b'{"result":' + protocol.dump_result(result) + b"}") == {"result": result}
+    with pytest.raises(protocol.TooLarge):
+        protocol.dump_result({"a": result})
 
 
 def test_tuples_are_lists_and_bytes_are_no_json() -> None:
-    assert wire.clean({"a": (1, 2)}) == {"a": [1, 2]}
+    assert protocol.clean({"a": (1, 2)}) == {"a": [1, 2]}
     with pytest.raises(TypeError, match="bytes"):
-        wire.clean({"a": b"x"})
+        protocol.clean({"a": b"x"})
 
 
 def test_a_result_that_contains_itself_is_too_deep() -> None:
     loop: dict[str, object] = {}
     loop["me"] = loop
 
-    with pytest.raises(wire.TooLarge):
-        wire.clean(loop)
+    with pytest.raises(protocol.TooLarge):
+        protocol.clean(loop)

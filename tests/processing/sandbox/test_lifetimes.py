@@ -15,8 +15,8 @@ import pytest
 
 from tests.paths import ROOT
 from tests.processing.conftest import Bench, all_gone
-from uploads.processing import census
-from uploads.processing.sandbox import Done, Failed, Stopped
+from uploads.processing.sandbox.client.sandbox import Done, Failed, Stopped
+from uploads.processing.sandbox.zygote import usage
 
 WORKER = """
 import sys
@@ -41,7 +41,7 @@ def test_a_killed_worker_takes_zygote_and_child_along(
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() in {b"in C\n", b"asleep\n"}
-        below = census.descendants(worker.pid)
+        below = usage.descendants(worker.pid)
         assert len(below) >= 2
 
         worker.kill()
@@ -55,7 +55,7 @@ def test_a_killed_worker_takes_even_a_frozen_zygote_along(tmp_path: Path, withou
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == b"asleep\n"
-        below = census.descendants(worker.pid)
+        below = usage.descendants(worker.pid)
         for pid in below:
             os.kill(pid, signal.SIGSTOP)
 
@@ -73,7 +73,7 @@ def test_a_killed_zygote_fails_its_file_and_the_next_run_starts_another(
     below: list[int] = []
 
     def kill(percent: float, note: str) -> None:
-        below.extend(census.descendants(zygote))
+        below.extend(usage.descendants(zygote))
         os.kill(zygote, signal.SIGKILL)
 
     outcome = bench.run("c_call", on_progress=kill)
@@ -121,7 +121,7 @@ def test_a_zygote_that_does_not_answer_is_no_hindrance_to_a_stop(make_bench: Cal
     below: list[int] = []
 
     def freeze_and_stop(percent: float, note: str) -> None:
-        below.extend([bench.sandbox.pid, *census.descendants(bench.sandbox.pid)])
+        below.extend([bench.sandbox.pid, *usage.descendants(bench.sandbox.pid)])
         for pid in below:
             os.kill(pid, signal.SIGSTOP)
         os.write(tell, b"x")
@@ -142,7 +142,7 @@ def test_what_the_progress_callback_raises_ends_the_work_and_passes(make_bench: 
     below: list[int] = []
 
     def lose_the_lease(percent: float, note: str) -> None:
-        below.extend(census.descendants(bench.sandbox.pid))
+        below.extend(usage.descendants(bench.sandbox.pid))
         raise ConnectionError("the database has gone")
 
     with pytest.raises(ConnectionError):
@@ -158,7 +158,7 @@ def test_signals_for_the_group_do_not_end_a_file_that_a_stopping_worker_finishes
     bench = make_bench()
 
     def terminate(percent: float, note: str) -> None:
-        for pid in (bench.sandbox.pid, *census.descendants(bench.sandbox.pid)[:1]):
+        for pid in (bench.sandbox.pid, *usage.descendants(bench.sandbox.pid)[:1]):
             os.kill(pid, signal.SIGTERM)
 
     assert isinstance(bench.run("progress", "0.01", on_progress=terminate), Done)
@@ -168,7 +168,7 @@ def test_closing_leaves_no_process_and_no_descriptor(make_bench: Callable[..., B
     open_before = len(list(Path("/proc/self/fd").iterdir()))
     bench = make_bench()
     bench.done("nothing")
-    below = [bench.sandbox.pid, *census.descendants(bench.sandbox.pid)]
+    below = [bench.sandbox.pid, *usage.descendants(bench.sandbox.pid)]
 
     bench.sandbox.close()
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from uploads.processing import wire
 from uploads.processing.base import Context
 from uploads.processing.detection.content import detect
 from uploads.processing.registry import Registry
+from uploads.processing.sandbox import protocol
 
 # Python specialises a function after eight calls, and its instructions a few later.
 TIMES = 20
@@ -35,7 +35,10 @@ def rehearse(registry: Registry) -> None:
 def _once(registry: Registry, path: Path) -> None:
     detected = detect(path, "rehearsal.txt")
     kind, processor = registry.for_type(detected.content_type)
-    wire.frame(wire.KIND, wire.dump({"kind": kind, "contradiction": wire.clean_text(detected.contradiction)}))
+    protocol.frame(
+        protocol.KIND,
+        protocol.dump({"kind": kind, "contradiction": protocol.clean_text(detected.contradiction)}),
+    )
     limits = registry.limits(kind, {})
     job = Context(path, "rehearsal.txt", detected.content_type, len(TEXT), limits, artifacts_dir=Path("/"))
-    wire.frame(wire.DONE, wire.dump([]) + wire.dump_result(processor.process(job)))
+    protocol.frame(protocol.DONE, protocol.dump([]) + protocol.dump_result(processor.process(job)))

@@ -12,10 +12,10 @@ import pytest
 
 from tests.paths import ROOT
 from tests.processing.conftest import Bench, hostile_config
-from tests.processing.hostile import LIMITS
-from uploads.processing import jail
+from tests.processing.sandbox.hostile import LIMITS
 from uploads.processing.base import MIB
-from uploads.processing.sandbox import Sandbox
+from uploads.processing.sandbox.client.sandbox import Sandbox
+from uploads.processing.sandbox.isolation import jail
 
 EVERY = tuple(jail.FENCES)
 ALONE = {

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uploads.codes import FAILURE_CODES
-from uploads.processing import harvest, wire
 from uploads.processing.base import ArtifactFile, Json
+from uploads.processing.sandbox import protocol
+from uploads.processing.sandbox.client import artifacts
 
 # The share of its memory limit at which a dying process is taken to have died of it.
 NEAR = 0.8
@@ -88,31 +89,31 @@ class Told:
 
     def take(self, kind: bytes, body: bytes, on_progress: Callable[[float, str], None]) -> None:
         """Note a frame; progress is passed on at once."""
-        if kind in {wire.END, wire.BROKEN}:  # from the zygote itself
+        if kind in {protocol.END, protocol.BROKEN}:  # from the zygote itself
             self.ended = True
             told = json.loads(body)
-            if kind == wire.END:
+            if kind == protocol.END:
                 self.end = told
             else:
                 self.broken = told
             return
         try:
-            told = wire.load(body)
-            if kind == wire.KIND:
+            told = protocol.load(body)
+            if kind == protocol.KIND:
                 self.kind = {
                     "kind": _text(told, "kind", 40),
-                    "content_type": harvest.content_type(told.get("content_type")),
+                    "content_type": artifacts.content_type(told.get("content_type")),
                     "contradiction": _text(told, "contradiction", 500),
                 }
-            elif kind == wire.PROGRESS:
+            elif kind == protocol.PROGRESS:
                 on_progress(*_progress(told))
-            elif kind == wire.DONE:
+            elif kind == protocol.DONE:
                 self.done = told
-            elif kind == wire.ELSEWHERE:
+            elif kind == protocol.ELSEWHERE:
                 self.elsewhere = True
             else:
                 self.failed = told
-        except (wire.BadFrame, harvest.BadArtifact):
+        except (protocol.BadFrame, artifacts.BadArtifact):
             self.forged = True
 
 
@@ -155,9 +156,9 @@ def _finished(
         return _failed(told, usage, "processor_crashed", "It sent what no processor sends.")
     try:
         artifacts = gather(done.get("artifacts"), int(told.end["output_limit"]))
-    except harvest.BadArtifact as error:
+    except artifacts.BadArtifact as error:
         return _failed(told, usage, "processor_crashed", f"Artifacts: {error}.")
-    except harvest.TooMuchOutput as error:
+    except artifacts.TooMuchOutput as error:
         return _failed(told, usage, "too_complex", f"Artifacts: {error}.")
     except OSError as error:
         return _failed(told, usage, "storage_unavailable", f"Artifacts: {error}")
@@ -174,8 +175,8 @@ def _reported(told: Told, usage: Usage, failed: dict[str, Json]) -> Failed:
     try:
         message, detail = _text(failed, "message", _MESSAGE), _text(failed, "detail", _DETAIL)
         kind = _text(failed, "exception_type", 200)
-        trace = _text(failed, "traceback", wire.TRACEBACK_BYTES)
-    except wire.BadFrame:
+        trace = _text(failed, "traceback", protocol.TRACEBACK_BYTES)
+    except protocol.BadFrame:
         return _failed(told, usage, "processor_crashed", "It sent what no processor sends.")
     return _failed(told, usage, code, detail, message=message, exception_type=kind, trace=trace)
 
@@ -195,7 +196,7 @@ def _ended_badly(end: dict[str, Any], cause: str, exit_: int) -> tuple[str, str]
         return "too_complex", f"A file passed {end['output_limit']} bytes.{said}"
     near = NEAR * end["memory_limit"]
     words = end["stderr"].lower()
-    if exit_ == wire.OUT_OF_MEMORY_STATUS or max(end["data_bytes"], end["memory_bytes"]) > near:
+    if exit_ == protocol.OUT_OF_MEMORY_STATUS or max(end["data_bytes"], end["memory_bytes"]) > near:
         return "out_of_memory", f"It ended at its memory limit.{said}"
     if exit_ < 0 and any(one in words for one in _ALLOCATION_WORDS):
         return "out_of_memory", f"An allocation failed.{said}"
@@ -235,12 +236,12 @@ def _failed(
 def _text(body: dict[str, Json], key: str, limit: int) -> str:
     value = body.get(key)
     if not isinstance(value, str):
-        raise wire.BadFrame(f"{key} is no text")
+        raise protocol.BadFrame(f"{key} is no text")
     return value[:limit]
 
 
 def _progress(body: dict[str, Json]) -> tuple[float, str]:
     percent = body.get("percent")
     if not isinstance(percent, int | float) or isinstance(percent, bool):
-        raise wire.BadFrame("percent is no number")
+        raise protocol.BadFrame("percent is no number")
     return max(0.0, min(100.0, float(percent))), _text(body, "note", 200)

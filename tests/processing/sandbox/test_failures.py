@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.processing.conftest import Bench, hostile_config
-from uploads.processing import census
 from uploads.processing.base import MIB
-from uploads.processing.sandbox import Done, Sandbox
+from uploads.processing.sandbox.client.sandbox import Done, Sandbox
+from uploads.processing.sandbox.zygote import usage
 
 ENDINGS = {
     "allocate": "out_of_memory",
@@ -123,11 +123,11 @@ def test_printing_too_much_is_ended_and_only_its_tail_kept(bench: Bench) -> None
 def test_a_daemon_left_behind_is_gone_before_the_run_returns(fenced: Bench) -> None:
     zygote = fenced.sandbox.pid
     assert zygote is not None
-    before = census.descendants(zygote)
+    before = usage.descendants(zygote)
 
     fenced.done("daemon")
 
-    assert census.descendants(zygote) == before
+    assert usage.descendants(zygote) == before
     assert list(fenced.artifacts.iterdir()) == []
 
 

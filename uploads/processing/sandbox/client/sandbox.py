@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from uploads.processing import harvest, verdict
 from uploads.processing.base import Json
 from uploads.processing.detection.by_name import guess_kind
-from uploads.processing.loan import restore
-from uploads.processing.verdict import Done, Failed, Stopped, Usage
-from uploads.processing.zygote_process import SandboxBroken, ZygoteGone, ZygoteProcess
+from uploads.processing.sandbox.client import artifacts, outcome
+from uploads.processing.sandbox.client.outcome import Done, Failed, Stopped, Usage
+from uploads.processing.sandbox.client.zygote import SandboxBroken, ZygoteGone, ZygoteProcess
+from uploads.processing.sandbox.isolation.mounts import restore
 
 __all__ = ["Done", "Failed", "Sandbox", "SandboxBroken", "SandboxConfig", "Stopped", "Usage"]
 
@@ -113,24 +113,24 @@ class Sandbox:
         try:
             owned = _owners(path, artifacts_dir)
             told = self._work(order, on_progress, stop_fd)
-            outcome = verdict.judge(told, partial(harvest.gather, artifacts_dir))
+            outcome = outcome.judge(told, partial(artifacts.gather, artifacts_dir))
         except ZygoteGone as error:
             for place, before in owned.items():
                 restore(place, before)
             detail = f"The sandbox's own process is lost: {error}"
-            outcome = verdict.lost("processor_crashed", detail, time.monotonic() - began)
+            outcome = outcome.lost("processor_crashed", detail, time.monotonic() - began)
         except SandboxBroken as error:
-            outcome = verdict.lost("internal_error", str(error), time.monotonic() - began)
+            outcome = outcome.lost("internal_error", str(error), time.monotonic() - began)
         except _NoDirectory as error:
-            outcome = verdict.lost("storage_unavailable", str(error), time.monotonic() - began)
+            outcome = outcome.lost("storage_unavailable", str(error), time.monotonic() - began)
         finally:
             if not isinstance(outcome, Done):
-                harvest.discard(artifacts_dir)
+                artifacts.discard(artifacts_dir)
         return outcome
 
     def _work(
         self, order: dict[str, Json], on_progress: Callable[[float, str], None], stop_fd: int | None
-    ) -> verdict.Told:
+    ) -> outcome.Told:
         if not self._full.hello:
             self.start()
         light = self._light_kinds()
@@ -138,7 +138,7 @@ class Sandbox:
             told = self._light.work(order, on_progress, stop_fd)
             if not told.is_for_another:
                 return told
-            harvest.discard(Path(str(order["artifacts"])))
+            artifacts.discard(Path(str(order["artifacts"])))
         return self._full.work(order, on_progress, stop_fd)
 
 
