@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from uploads.intake import limits
+from uploads.intake import admission
 from uploads.jobs.lifecycle import capacity, queue_position
 from uploads.models import ApiToken
 
@@ -20,7 +20,7 @@ def _nothing_remembered() -> None:
     """What a web worker remembers for a second must not reach the next test."""
     capacity._plenty.clear()
     capacity._uncounted = (0, 0.0, 0)
-    limits._reserved.until = 0
+    admission._reserved.until = 0
     queue_position.forget()
 
 

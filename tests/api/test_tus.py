@@ -18,7 +18,7 @@ from django.utils.http import parse_http_date
 
 from tests.api.conftest import by_session, by_token, problem_of
 from tests.api.tus_client import DATA, ROOT, ask, b64, create, head, patch, sha256
-from uploads.intake import tus_headers
+from uploads.intake.tus import headers
 from uploads.jobs.lifecycle import execution
 from uploads.models import State, Transfer, UploadJob
 from uploads.storage import disk, fence
@@ -409,7 +409,7 @@ def test_a_bad_token_is_refused() -> None:
 def test_what_is_supported_is_told_to_anybody() -> None:
     response = ask(Client(), "OPTIONS", ROOT, Tus_Resumable=None)
     assert response.status_code == 204
-    assert response["Tus-Extension"].split(",") == list(tus_headers.EXTENSIONS)
+    assert response["Tus-Extension"].split(",") == list(headers.EXTENSIONS)
     assert int(response["Tus-Max-Size"]) > 1 << 30
 
 
@@ -464,12 +464,12 @@ class TestRoom:
     def test_all_places_for_bodies_taken(
         self, program: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from uploads.intake import limits
+        from uploads.intake import admission
 
         path = create(program)["Location"]
         settings.UPLOADS_WEB_THREADS = 2
-        monkeypatch.setattr(limits, "_slots", None)
-        with limits.body_slot():
+        monkeypatch.setattr(admission, "_slots", None)
+        with admission.body_slot():
             response = patch(program, path, 0, DATA)
             assert problem_of(response, 503, "too_busy") and response["Retry-After"] == "5"
             assert create(program, data=DATA).status_code == 503

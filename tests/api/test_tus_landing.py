@@ -12,7 +12,7 @@ from django.test import Client
 
 from tests.api.tus_client import DATA, create, head, patch, sha256
 from uploads.db import clock, group_commit
-from uploads.intake import tus_writing
+from uploads.intake.tus import append
 from uploads.jobs.lifecycle import execution
 from uploads.jobs.resumable import uploads
 from uploads.models import Message, State, Transfer, UploadJob
@@ -196,7 +196,7 @@ class TestBytesAreCommittedWhileTheNextAreRead:
             advance(job_id, generation, offset, length)
 
         monkeypatch.setattr(uploads, "advance", noted)
-        monkeypatch.setattr(tus_writing, "COMMIT_BYTES", 1 << 17)
+        monkeypatch.setattr(append, "COMMIT_BYTES", 1 << 17)
         return seen
 
     def test_offsets_grow_step_by_step_and_the_whole_is_queued_with_its_digest(

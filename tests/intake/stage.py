@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from uploads.intake import watchdog
-from uploads.intake.drain import Draining
+from uploads.intake.server import idle_timeout
+from uploads.intake.server.lingering_close import Draining
 from uploads.management.commands.serve import web_server
 from uploads.management.process import bind_forks
 
@@ -43,7 +43,7 @@ def answer(start_response: Any, status: str, text: str) -> list[bytes]:
 
 
 def load() -> Any:
-    watchdog.start(IDLE_TIMEOUT, MIN_RATE, port=int(PORT))
+    idle_timeout.start(IDLE_TIMEOUT, MIN_RATE, port=int(PORT))
     return Draining(application, max_bytes=8 << 20)
 
 

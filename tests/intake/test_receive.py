@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from uploads.codes import Refused
-from uploads.intake import limits
+from uploads.intake import admission
 from uploads.intake.receive import receive_multipart, receive_raw
 from uploads.jobs.lifecycle import execution
 from uploads.models import State, UploadJob
@@ -32,7 +32,7 @@ MIB = 1 << 20
 def _clean(data_dir: Path, settings: Any) -> Iterator[None]:
     settings.UPLOADS_MIN_FREE = 0
     yield
-    assert limits._promised == 0, "every promise is taken back"
+    assert admission._promised == 0, "every promise is taken back"
 
 
 class Body(io.BytesIO):
@@ -200,11 +200,11 @@ class TestRoom:
         self, owner: User, settings: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         settings.UPLOADS_WEB_THREADS = 4
-        monkeypatch.setattr(limits, "_slots", None)
+        monkeypatch.setattr(admission, "_slots", None)
         with (
-            limits.room_for_body(owner.pk, 1),
-            limits.room_for_body(owner.pk, 1),
-            limits.room_for_body(owner.pk, 1),
+            admission.room_for_body(owner.pk, 1),
+            admission.room_for_body(owner.pk, 1),
+            admission.room_for_body(owner.pk, 1),
         ):
             assert self.refused_unread(owner).code == "too_busy"
         receive_raw(put(b"x"), owner, "a")

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from tests.intake.test_receive import MIB, form, put, refusal, request
-from uploads.intake import limits
+from uploads.intake import admission
 from uploads.intake.receive import receive_multipart, receive_raw
 from uploads.models import UploadJob
 from uploads.storage import disk
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _clean(data_dir: Path, settings: Any) -> Iterator[None]:
     settings.UPLOADS_MIN_FREE = 0
     yield
-    assert limits._promised == 0, "every promise is taken back"
+    assert admission._promised == 0, "every promise is taken back"
 
 
 def member(data: bytes) -> str:

@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 from uploads.api.auth import Bearer, Session
 from uploads.api.problems import answer, problem
 from uploads.codes import Refused
-from uploads.intake import tus, tus_headers
+from uploads.intake.tus import headers, protocol
 from uploads.models import Concat
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ def _answered(request: HttpRequest, verbs: dict[str, _Verb], job_id: UUID | None
     if asked == "OPTIONS":
         return _mark(verb(request, cast("User", None), nothing))
     try:
-        tus_headers.check_version(request.headers)
+        headers.check_version(request.headers)
         response = verb(request, _who(request), job_id or nothing)
     except Exception as wrong:  # noqa: BLE001  # as all of the API does: a bug is logged, and a problem
         response = answer(wrong)
         if response.status_code == 412:
-            response["Tus-Version"] = tus_headers.VERSION
+            response["Tus-Version"] = headers.VERSION
     return _mark(response)
 
 
@@ -84,16 +84,16 @@ def _options(_request: HttpRequest, _user: User, _job_id: UUID) -> HttpResponse:
     return HttpResponse(
         status=204,
         headers={
-            "Tus-Version": tus_headers.VERSION,
-            "Tus-Extension": ",".join(tus_headers.EXTENSIONS),
+            "Tus-Version": headers.VERSION,
+            "Tus-Extension": ",".join(headers.EXTENSIONS),
             "Tus-Max-Size": str(settings.UPLOADS_MAX_SIZE),
-            "Tus-Checksum-Algorithm": ",".join(tus_headers.ALGORITHMS),
+            "Tus-Checksum-Algorithm": ",".join(headers.ALGORITHMS),
         },
     )
 
 
 def _create(request: HttpRequest, user: User, _job_id: UUID) -> HttpResponse:
-    made = tus.create(request, user)
+    made = protocol.create(request, user)
     response = HttpResponse(status=201)
     # A path: right behind any proxy that leaves paths as they are.
     response["Location"] = reverse("tus_upload", args=[made.id])
@@ -101,7 +101,7 @@ def _create(request: HttpRequest, user: User, _job_id: UUID) -> HttpResponse:
 
 
 def _look(request: HttpRequest, user: User, job_id: UUID) -> HttpResponse:
-    found = tus.look(user, job_id)
+    found = protocol.look(user, job_id)
     response = _place(HttpResponse(), found)
     transfer = found.transfer
     if transfer.length is None:
@@ -119,11 +119,11 @@ def _look(request: HttpRequest, user: User, job_id: UUID) -> HttpResponse:
 
 
 def _patch(request: HttpRequest, user: User, job_id: UUID) -> HttpResponse:
-    return _place(HttpResponse(status=204), tus.patch(request, user, job_id))
+    return _place(HttpResponse(status=204), protocol.patch(request, user, job_id))
 
 
 def _end(_request: HttpRequest, user: User, job_id: UUID) -> HttpResponse:
-    tus.end(user, job_id)
+    protocol.end(user, job_id)
     return HttpResponse(status=204)
 
 
@@ -136,7 +136,7 @@ def _place(response: HttpResponse, found: Upload) -> HttpResponse:
 
 def _mark(response: HttpResponse) -> HttpResponse:
     """What holds for each answer. An offset is never to be had from a cache."""
-    response["Tus-Resumable"] = tus_headers.VERSION
+    response["Tus-Resumable"] = headers.VERSION
     response["Cache-Control"] = "no-store"
     patch_vary_headers(response, ("Cookie", "Authorization"))
     return response

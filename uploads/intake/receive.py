@@ -13,10 +13,10 @@ from multipart import parse_options_header
 
 from uploads.codes import Refused
 from uploads.db import connections
-from uploads.intake import body, limits
-from uploads.intake.delivery import Arrival, delivery
-from uploads.intake.forms import FIELD, Form
-from uploads.intake.names import safe_filename
+from uploads.intake import admission, body
+from uploads.intake.batch import Arrival, delivery
+from uploads.intake.filenames import safe_filename
+from uploads.intake.multipart import FIELD, Form
 from uploads.jobs.lifecycle import capacity
 
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 def receive_raw(request: HttpRequest, user: User, filename: str) -> UploadJob:
     """Take the request's body as one file. Raises Refused; see `limits` and `body` for when."""
     largest = settings.UPLOADS_MAX_SIZE
-    said = limits.announced(request, largest)
-    size = min(limits.SMALL, largest) if said.length is None else said.length
+    said = admission.announced(request, largest)
+    size = min(admission.SMALL, largest) if said.length is None else said.length
     name, content_type = safe_filename(filename), request.headers.get("Content-Type", "")
-    with limits.room_for_body(user.pk, size) as room, delivery(user.pk) as files:
-        row = said.length is None or size > limits.SMALL
+    with admission.room_for_body(user.pk, size) as room, delivery(user.pk) as files:
+        row = said.length is None or size > admission.SMALL
         arrival = files.begin(name, content_type, size, row=row)
         if row:
             room.reserved_by_row()
         for piece in body.chunks(request, said.length, largest):
             if arrival.incoming.size + len(piece) > size:
-                size = _enlarge(arrival, user.pk, size + max(limits.SMALL, size // 8))
+                size = _enlarge(arrival, user.pk, size + max(admission.SMALL, size // 8))
             arrival.incoming.write(piece)
         if said.sha256 and said.sha256 != arrival.incoming.sha256:
             raise Refused("digest_mismatch")
@@ -49,7 +49,7 @@ def _enlarge(arrival: Arrival, owner_id: int, size: int) -> int:
     """Reserve `size` bytes, but no more than are ever accepted, for a body that tells no length."""
     size = min(size, settings.UPLOADS_MAX_SIZE)
     capacity.enlarge(arrival.job_id, owner_id, size)
-    limits.check_disk(0, afresh=True)
+    admission.check_disk(0, afresh=True)
     connections.let_go()
     return size
 
@@ -64,10 +64,10 @@ def receive_multipart(request: HttpRequest, user: User, *, form_token: bool = Fa
     boundary = options.get("boundary", "")
     if content_type != "multipart/form-data" or not 1 <= len(boundary) <= 70 or not boundary.isascii():
         raise Refused("invalid_request", "Send multipart/form-data with a boundary.")
-    said = limits.announced(request, settings.UPLOADS_MAX_REQUEST)
+    said = admission.announced(request, settings.UPLOADS_MAX_REQUEST)
     if said.length is None:
         raise Refused("length_required", "A form needs a Content-Length.")
-    with limits.room_for_body(user.pk, said.length) as room, delivery(user.pk) as files:
+    with admission.room_for_body(user.pk, said.length) as room, delivery(user.pk) as files:
         form = Form(request, files, room, said.length, checked=not form_token)
         form.read(boundary)
         if not files.arrivals:

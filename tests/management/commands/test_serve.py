@@ -9,7 +9,7 @@ import socket
 import pytest
 from django.core.management.base import CommandError
 
-from tests.intake.served import free_port
+from tests.intake.server.served import free_port
 from uploads.management.commands import serve
 from uploads.management.commands.serve import listen_address
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.intake.served import Served, all_of, put
-from uploads.intake.drain import PIECE, Draining
+from tests.intake.server.served import Served, all_of, put
+from uploads.intake.server.lingering_close import PIECE, Draining
 
 MIB = 1 << 20
 

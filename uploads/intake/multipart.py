@@ -17,9 +17,9 @@ from multipart import (
 
 from uploads.codes import Refused
 from uploads.db import connections
-from uploads.intake import body, csrf, limits
-from uploads.intake.delivery import Arrival, Delivery
-from uploads.intake.names import safe_filename
+from uploads.intake import admission, body, csrf
+from uploads.intake.batch import Arrival, Delivery
+from uploads.intake.filenames import safe_filename
 from uploads.jobs.lifecycle import execution
 
 FIELD = "file"
@@ -33,7 +33,7 @@ class Form:
     """One form on its way in: fields are looked at, files go to the delivery."""
 
     def __init__(
-        self, request: HttpRequest, files: Delivery, room: limits.Room, length: int, *, checked: bool
+        self, request: HttpRequest, files: Delivery, room: admission.Room, length: int, *, checked: bool
     ) -> None:
         self.request, self.files, self.room = request, files, room
         self.length, self.checked = length, checked
@@ -106,7 +106,7 @@ class Form:
                 f'"{self.arrival.filename}" is larger than the {settings.UPLOADS_MAX_SIZE:,} bytes accepted here.',
             )
         incoming.write(data)
-        if incoming.size > limits.SMALL and not self.arrival.opened:
+        if incoming.size > admission.SMALL and not self.arrival.opened:
             self._show(self.arrival)
 
     def _end(self) -> None:

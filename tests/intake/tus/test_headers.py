@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uploads.codes import Refused
-from uploads.intake import tus_headers
-from uploads.intake.tus_headers import Body, Checksum, Creation, Patch
+from uploads.intake.tus import headers
+from uploads.intake.tus.headers import Body, Checksum, Creation, Patch
 
 ONE, TWO = UUID(int=1), UUID(int=2)
 OCTETS = {"Content-Type": "application/offset+octet-stream"}
@@ -31,12 +31,12 @@ def headers(given: dict[str, str]) -> HttpHeaders:
 
 
 def creation(**given: str) -> Creation:
-    return tus_headers.creation(headers({name.replace("_", "-"): value for name, value in given.items()}))
+    return headers.creation(headers({name.replace("_", "-"): value for name, value in given.items()}))
 
 
 def patch(**given: str) -> Patch:
     sent = {"Upload-Offset": "0"} | OCTETS | {name.replace("_", "-"): value for name, value in given.items()}
-    return tus_headers.patch(headers(sent))
+    return headers.patch(headers(sent))
 
 
 def refusal(read: object, **given: str) -> str:
@@ -123,15 +123,15 @@ class TestConcatenation:
         assert refusal(creation, Upload_Concat=twice) == "invalid_request"
 
     def test_parts_are_bounded(self) -> None:
-        many = " ".join(f"/api/tus/{UUID(int=n)}" for n in range(tus_headers.MOST_PARTS + 1))
+        many = " ".join(f"/api/tus/{UUID(int=n)}" for n in range(headers.MOST_PARTS + 1))
         assert refusal(creation, Upload_Concat=f"final;{many}") == "invalid_request"
 
 
 class TestMetadata:
     def test_keys_alone_values_and_spaces_around_pairs(self) -> None:
-        said = tus_headers.read_metadata(f"a {b64(b'1')}, b,c {b64(bytes(range(256)))}")
+        said = headers.read_metadata(f"a {b64(b'1')}, b,c {b64(bytes(range(256)))}")
         assert said == {"a": b"1", "b": b"", "c": bytes(range(256))}
-        assert tus_headers.read_metadata("") == {}
+        assert headers.read_metadata("") == {}
 
     @pytest.mark.parametrize(
         "header",
@@ -165,14 +165,14 @@ class TestMetadata:
     @given(st.text(max_size=200))
     def test_any_text_is_read_or_refused(self, header: str) -> None:
         try:
-            assert all(isinstance(value, bytes) for value in tus_headers.read_metadata(header).values())
+            assert all(isinstance(value, bytes) for value in headers.read_metadata(header).values())
         except Refused as refused:
             assert refused.code == "invalid_request"
 
     @given(st.dictionaries(st.from_regex(r"[a-z]{1,9}", fullmatch=True), st.binary(max_size=50), max_size=9))
     def test_what_a_client_writes_comes_back(self, pairs: dict[str, bytes]) -> None:
         header = ",".join(f"{key} {b64(value)}" for key, value in pairs.items())
-        assert tus_headers.read_metadata(header) == pairs
+        assert headers.read_metadata(header) == pairs
 
 
 class TestPatch:
@@ -194,7 +194,7 @@ class TestPatch:
 
     def test_an_offset_is_needed(self) -> None:
         with pytest.raises(Refused) as refused:
-            tus_headers.patch(headers(OCTETS))
+            headers.patch(headers(OCTETS))
         assert refused.value.code == "invalid_request"
 
     @pytest.mark.parametrize("kind", ["", "text/plain", "application/octet-stream", "application/offset"])
@@ -228,5 +228,5 @@ class TestChecksum:
 def test_another_version_of_the_protocol_is_refused(version: str | None) -> None:
     given = {} if version is None else {"Tus-Resumable": version}
     with pytest.raises(Refused) as refused:
-        tus_headers.check_version(headers(given))
+        headers.check_version(headers(given))
     assert refused.value.status == 412

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from tests.intake.served import Served, all_of, cut_after, put
-from uploads.intake import watchdog
-from uploads.intake.watchdog import Reading, Watchdog, Watched
+from tests.intake.server.served import Served, all_of, cut_after, put
+from uploads.intake.server import idle_timeout
+from uploads.intake.server.idle_timeout import Reading, Watchdog, Watched
 
 IDLE = 30.0
 
@@ -29,7 +29,7 @@ class Story:
         self.min_rate = min_rate
         self.watched = Watched(self.seen, self.now)
 
-    def after(self, seconds: float, **changes: int | bool) -> watchdog.Verdict | None:
+    def after(self, seconds: float, **changes: int | bool) -> idle_timeout.Verdict | None:
         """The verdict when so much later the counts have become `changes`."""
         self.now += seconds
         values = {name: getattr(self.seen, name) for name in Reading.__slots__} | changes
@@ -155,10 +155,10 @@ def test_the_kernel_counts_what_a_client_takes_however_slowly() -> None:
             for now in range(0, 200, 20):
                 assert dog.look(now) == 0
                 client.recv(4096)
-                before = watchdog.read(accepted)
+                before = idle_timeout.read(accepted)
                 assert before
                 deadline = time.monotonic() + 5
-                while watchdog.read(accepted) == before and time.monotonic() < deadline:
+                while idle_timeout.read(accepted) == before and time.monotonic() < deadline:
                     client.recv(4096)
             assert dog.look(200) == 0
             assert dog.look(229) == 0
@@ -200,20 +200,20 @@ def test_a_descriptor_that_stands_for_something_else_by_now_is_not_cut(
     pair: tuple[socket.socket, socket.socket, socket.socket],
 ) -> None:
     _listener, client, accepted = pair
-    assert watchdog._cut(accepted.fileno(), os.fstat(client.fileno()).st_ino) is False
+    assert idle_timeout._cut(accepted.fileno(), os.fstat(client.fileno()).st_ino) is False
     client.sendall(b"x")
     assert accepted.recv(1) == b"x"
 
 
 def test_this_kernel_keeps_the_counts() -> None:
-    assert watchdog.kernel_counts()
+    assert idle_timeout.kernel_counts()
 
 
 def test_without_counts_nothing_is_watched_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchdog, "kernel_counts", lambda: False)
-    monkeypatch.setattr(watchdog, "_started_in", 0)
+    monkeypatch.setattr(idle_timeout, "kernel_counts", lambda: False)
+    monkeypatch.setattr(idle_timeout, "_started_in", 0)
     before = threading.active_count()
-    watchdog.start(IDLE)
+    idle_timeout.start(IDLE)
     assert threading.active_count() == before
 
 
@@ -227,10 +227,10 @@ def test_a_second_start_in_one_process_does_nothing(monkeypatch: pytest.MonkeyPa
         def start(self) -> None:
             started.append("thread")
 
-    monkeypatch.setattr(watchdog, "_started_in", 0)
-    monkeypatch.setattr(watchdog.threading, "Thread", Thread)
-    watchdog.start(IDLE)
-    watchdog.start(IDLE)
+    monkeypatch.setattr(idle_timeout, "_started_in", 0)
+    monkeypatch.setattr(idle_timeout.threading, "Thread", Thread)
+    idle_timeout.start(IDLE)
+    idle_timeout.start(IDLE)
     assert started == ["thread"]
 
 

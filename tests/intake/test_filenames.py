@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploads.intake.names import UNNAMED, safe_filename
+from uploads.intake.filenames import UNNAMED, safe_filename
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from django.http import HttpRequest
 
 from uploads.codes import Refused
 from uploads.db import connections
-from uploads.intake import body, limits, tus_headers
+from uploads.intake import admission, body
+from uploads.intake.tus import headers
 from uploads.jobs.resumable import uploads
 from uploads.jobs.resumable.uploads import Upload
 from uploads.models import Concat, State
@@ -32,13 +33,13 @@ class Writing:
     Raises Refused; Superseded once a newer request has taken the upload over.
     """
 
-    def __init__(self, upload: Upload, said: tus_headers.Patch) -> None:
+    def __init__(self, upload: Upload, said: headers.Patch) -> None:
         self.upload, self.said = upload, said
         self.length = upload.transfer.length
         self.position = self.committed = said.offset
         self.reserved = upload.reserved
         checksum = said.body.checksum
-        self._check = tus_headers.ALGORITHMS[checksum.algorithm]() if checksum else None
+        self._check = headers.ALGORITHMS[checksum.algorithm]() if checksum else None
         # All bytes in one unbroken request: their digest costs nothing more than now.
         unbroken = said.offset == 0 and self.length is not None and said.body.length in (None, self.length)
         self._hash = hashlib.sha256() if unbroken else None
@@ -98,7 +99,7 @@ class Writing:
         wanted = self.position + (more or uploads.DEFERRED_STEP)
         wanted = min(wanted, settings.UPLOADS_MAX_SIZE)
         if wanted > self.reserved:
-            limits.check_disk(wanted - self.reserved, afresh=True)
+            admission.check_disk(wanted - self.reserved, afresh=True)
             uploads.reserve(self.upload, wanted)
             self.reserved = wanted
             connections.let_go()

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from uploads.codes import Refused
 from uploads.db import connections
-from uploads.intake import limits
+from uploads.intake import admission
 from uploads.jobs.lifecycle import execution
 from uploads.storage.disk import Incoming
 from uploads.storage.durable import StorageUnavailable
@@ -60,7 +60,7 @@ class Delivery:
         try:
             if row:
                 # With our own row in the sum: of two that race for the last space, not both get it.
-                limits.check_disk(0, afresh=True)
+                admission.check_disk(0, afresh=True)
             incoming = Incoming(job_id)
         except (Refused, StorageUnavailable):
             if row:

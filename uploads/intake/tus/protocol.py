@@ -13,10 +13,11 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from uploads.codes import Refused
-from uploads.intake import body, limits, tus_headers
-from uploads.intake.delivery import declared_type, delivery
-from uploads.intake.names import safe_filename
-from uploads.intake.tus_writing import Writing
+from uploads.intake import admission, body
+from uploads.intake.batch import declared_type, delivery
+from uploads.intake.filenames import safe_filename
+from uploads.intake.tus import headers
+from uploads.intake.tus.append import Writing
 from uploads.jobs.lifecycle import capacity, execution
 from uploads.jobs.resumable import concatenation, uploads
 from uploads.jobs.resumable.uploads import Upload
@@ -34,7 +35,7 @@ def create(request: HttpRequest, user: User) -> Upload:
 
     Where those bytes are cut or wrong nothing stays, since the client has not been told the address.
     """
-    said = tus_headers.creation(request.headers)
+    said = headers.creation(request.headers)
     if said.length is not None and said.length > settings.UPLOADS_MAX_SIZE:
         raise _too_large(said.length)
     if said.parts:
@@ -42,12 +43,12 @@ def create(request: HttpRequest, user: User) -> Upload:
     if said.body is None:
         upload = _open(user, said)
         return uploads.finish(upload) if upload.to_finish else upload
-    if said.body.length == said.length and (said.length or 0) <= limits.SMALL and not said.partial:
+    if said.body.length == said.length and (said.length or 0) <= admission.SMALL and not said.partial:
         return _take_at_once(request, user, said, said.body)
-    with limits.body_slot():
+    with admission.body_slot():
         upload = _open(user, said)
         try:
-            return _append(request, upload, tus_headers.Patch(0, None, said.body))
+            return _append(request, upload, headers.Patch(0, None, said.body))
         except BaseException:
             uploads.withdraw(upload.id)
             raise
@@ -69,7 +70,7 @@ def patch(request: HttpRequest, user: User, job_id: UUID) -> Upload:
 
     What came before a cut is kept, unless it has a checksum. The last bytes queue the job.
     """
-    said = tus_headers.patch(request.headers)
+    said = headers.patch(request.headers)
     upload = uploads.find(user.pk, job_id)
     if upload.transfer.concat == Concat.FINAL:
         raise Refused("not_allowed", "A final upload is made of its parts; it takes no bytes.")
@@ -89,7 +90,7 @@ def patch(request: HttpRequest, user: User, job_id: UUID) -> Upload:
         return uploads.finish(upload)
     if said.body.empty:
         return upload
-    with limits.body_slot():
+    with admission.body_slot():
         return _append(request, upload, said)
 
 
@@ -98,19 +99,19 @@ def end(user: User, job_id: UUID) -> None:
     execution.delete(uploads.find(user.pk, job_id).id)
 
 
-def _open(user: User, said: tus_headers.Creation) -> Upload:
+def _open(user: User, said: headers.Creation) -> Upload:
     size = uploads.first_reservation() if said.length is None else said.length
     capacity.foresee(user.pk, 1, size)
-    limits.check_disk(size)
+    admission.check_disk(size)
     filename = safe_filename(said.filename)
     upload = uploads.open_transfer(
         user.pk, filename, declared_type(said.content_type, filename),
         length=said.length, metadata=said.metadata, partial=said.partial,
     )  # fmt: skip
     try:
-        if size > limits.SMALL:
+        if size > admission.SMALL:
             # With our own row in the sum: of two that race for the last space, not both get it.
-            limits.check_disk(0, afresh=True)
+            admission.check_disk(0, afresh=True)
         if said.length == 0:
             append.create(upload.id)  # else its first writer makes it
     except (Refused, StorageUnavailable):
@@ -119,13 +120,11 @@ def _open(user: User, said: tus_headers.Creation) -> Upload:
     return upload
 
 
-def _take_at_once(
-    request: HttpRequest, user: User, said: tus_headers.Creation, sent: tus_headers.Body
-) -> Upload:
+def _take_at_once(request: HttpRequest, user: User, said: headers.Creation, sent: headers.Body) -> Upload:
     """A small upload whose bytes all come with its creation is a plain one: no row until it is whole."""
     size, filename = sent.length or 0, safe_filename(said.filename)
-    check = tus_headers.ALGORITHMS[sent.checksum.algorithm]() if sent.checksum else None
-    with limits.room_for_body(user.pk, size), delivery(user.pk) as files:
+    check = headers.ALGORITHMS[sent.checksum.algorithm]() if sent.checksum else None
+    with admission.room_for_body(user.pk, size), delivery(user.pk) as files:
         arrival = files.begin(filename, said.content_type, size, row=False)
         for piece in body.chunks(request, size, size):
             arrival.incoming.write(piece)
@@ -137,9 +136,9 @@ def _take_at_once(
         return uploads.accept_at_once(landed, user.pk, said.metadata)
 
 
-def _join(user: User, said: tus_headers.Creation) -> Upload:
+def _join(user: User, said: headers.Creation) -> Upload:
     """Make the whole of its parts, which a worker will write once more as one file."""
-    limits.check_disk(concatenation.measure(user.pk, said.parts))
+    admission.check_disk(concatenation.measure(user.pk, said.parts))
     filename = safe_filename(said.filename)
     job_id = concatenation.join(
         user.pk, said.parts, filename, declared_type(said.content_type, filename), said.metadata
@@ -155,12 +154,12 @@ def _with_length(user: User, upload: Upload, length: int) -> Upload:
     if length > settings.UPLOADS_MAX_SIZE:
         raise _too_large(length)
     if length > upload.reserved:
-        limits.check_disk(length - upload.reserved, afresh=True)
+        admission.check_disk(length - upload.reserved, afresh=True)
     uploads.tell_length(upload, length)
     return uploads.find(user.pk, upload.id)
 
 
-def _append(request: HttpRequest, upload: Upload, said: tus_headers.Patch) -> Upload:
+def _append(request: HttpRequest, upload: Upload, said: headers.Patch) -> Upload:
     """Take the upload over and append the body. Raises Refused."""
     transfer = upload.transfer
     most = (settings.UPLOADS_MAX_SIZE if transfer.length is None else transfer.length) - said.offset
