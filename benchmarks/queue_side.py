@@ -60,7 +60,7 @@ def jobs(count: int) -> None:
     from django.contrib.auth.models import User
 
     from uploads.jobs.lifecycle import execution
-    from uploads.storage.disk import Incoming
+    from uploads.storage.kept.local import Incoming
 
     owner, _new = User.objects.get_or_create(username="bench")
     text = "\n".join("the quick brown fox jumps over the lazy dog" for _ in range(24))[:1024].encode()

@@ -14,7 +14,7 @@ from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
 from uploads.models import TERMINAL, Artifact, Attempt, ErrorRecord, Node, Outcome, State, UploadJob
-from uploads.storage import disk
+from uploads.storage.kept import local
 
 _number = count(1)
 PASSWORD = "a-long-passphrase-for-tests"
@@ -140,7 +140,7 @@ def make_node(name: str = "", **fields: Any) -> Node:
 def keep_bytes(job: UploadJob, data: bytes) -> None:
     """Put the bytes of a job where storage keeps them. Point DATA_DIR at a temporary place first."""
     receiving = job.state == State.RECEIVING
-    path = disk.spool_path(job.pk) if receiving else disk.file_path(job.pk)
+    path = local.spool_path(job.pk) if receiving else local.file_path(job.pk)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.write_bytes(data)
 

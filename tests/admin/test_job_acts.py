@@ -16,7 +16,7 @@ from tests.factories import make_artifact, make_attempt, make_failed_job, make_j
 from uploads.admin import acts
 from uploads.jobs.lifecycle import execution
 from uploads.models import ErrorRecord, State, UploadJob
-from uploads.storage import disk
+from uploads.storage.kept import local
 
 Browse = Callable[[User], Client]
 URL = "/admin/uploads/uploadjob/"
@@ -199,7 +199,7 @@ def test_a_delete_asks_first_then_takes_rows_and_files_but_no_records(
 
     assert "1 upload job deleted." in told(answer)
     assert list(UploadJob.objects.all()) == [other]
-    assert not disk.file_path(job.pk).exists()
+    assert not local.file_path(job.pk).exists()
     assert ErrorRecord.objects.get(job_uuid=job.pk).job is None
     assert log_of(job) == [(DELETION, "Deleted.")]
 
@@ -241,7 +241,7 @@ def test_the_delete_button_of_a_page_goes_through_the_lifecycle_too(
         at.post(url, {"post": "yes"})
 
     assert not UploadJob.objects.exists()
-    assert not disk.file_path(job.pk).exists()
+    assert not local.file_path(job.pk).exists()
     assert ErrorRecord.objects.filter(job_uuid=job.pk).exists()
     assert [flag for flag, _message in log_of(job)] == [DELETION]
 

@@ -18,7 +18,7 @@ from tests.api.conftest import body, by_session, by_token, problem_of
 from tests.factories import make_artifact, make_error, make_job, make_operator
 from uploads.api.api import api
 from uploads.models import ErrorRecord, Pause, UploadJob
-from uploads.storage import disk
+from uploads.storage.kept import local
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def test_each_caller_gets_what_is_theirs(
     job = make_job(route.state, owner, data=b"bytes")
     error = make_error(job, resolved_at=timezone.now() if route.resolved else None)
     artifact = make_artifact(job)
-    path = disk.artifact_path(job.pk, artifact.attempt, artifact.name)
+    path = local.artifact_path(job.pk, artifact.attempt, artifact.name)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"picture")
     caller = {"owner": owner, "colleague": colleague, "operator": operator, "anonymous": None}[who]

@@ -13,7 +13,7 @@ from tests.api.conftest import body, by_token, problem_of, url
 from tests.factories import make_artifact, make_job
 from uploads.api import files
 from uploads.models import UploadJob
-from uploads.storage import disk
+from uploads.storage.kept import local
 
 DATA = bytes(range(256)) * 4096  # 1 MiB: several chunks
 
@@ -65,7 +65,7 @@ def test_only_artifacts_of_listed_types_are_shown(
     kind: str, sent_as: str, shown: str, program: Client, job: UploadJob
 ) -> None:
     artifact = make_artifact(job, "preview", content_type=kind)
-    path = disk.artifact_path(job.pk, artifact.attempt, artifact.name)
+    path = local.artifact_path(job.pk, artifact.attempt, artifact.name)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"derived")
     response = program.get(url(job, "/artifacts/preview"))
@@ -151,12 +151,12 @@ def test_a_file_that_is_still_coming_cannot_be_had(program: Client, owner: User)
 
 
 def test_a_file_that_is_gone_is_not_found(program: Client, job: UploadJob) -> None:
-    disk.file_path(job.pk).unlink()
+    local.file_path(job.pk).unlink()
     problem_of(program.get(url(job, "/file")), 404, "not_found")
 
 
 def test_a_disk_that_does_not_answer_is_our_fault(program: Client, job: UploadJob) -> None:
-    path = disk.file_path(job.pk)
+    path = local.file_path(job.pk)
     path.unlink()
     path.mkdir()  # opening it fails, whoever we are
     response = program.get(url(job, "/file"))

@@ -20,7 +20,7 @@ from uploads.api.api import api
 from uploads.codes import REFUSALS, Refused
 from uploads.jobs.lifecycle import permissions
 from uploads.models import ApiToken
-from uploads.storage.durable import StorageUnavailable
+from uploads.storage.fsync import StorageUnavailable
 
 
 @pytest.fixture

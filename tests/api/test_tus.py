@@ -21,7 +21,8 @@ from tests.api.tus_client import DATA, ROOT, ask, b64, create, head, patch, sha2
 from uploads.intake.tus import headers
 from uploads.jobs.lifecycle import execution
 from uploads.models import State, Transfer, UploadJob
-from uploads.storage import disk, fence
+from uploads.storage import fence
+from uploads.storage.kept import local
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
 
@@ -47,8 +48,8 @@ class TestTheStory:
         assert (last.status_code, last["Upload-Offset"]) == (204, "100")
         job.refresh_from_db()
         assert (job.state, job.progress, job.size) == (State.QUEUED, 0, len(DATA))
-        assert disk.file_path(job.pk).read_bytes() == DATA
-        assert not disk.spool_path(job.pk).exists()
+        assert local.file_path(job.pk).read_bytes() == DATA
+        assert not local.spool_path(job.pk).exists()
         assert not fence.fence_path(job.pk).exists()
 
     def test_the_digest_is_known_at_once_when_all_bytes_come_together(self, program: Client) -> None:
@@ -73,13 +74,13 @@ class TestTheStory:
         made = create(program, data=DATA[:40])
         assert made["Upload-Offset"] == "40"
         patch(program, made["Location"], 40, DATA[40:])
-        assert disk.file_path(UploadJob.objects.get().pk).read_bytes() == DATA
+        assert local.file_path(UploadJob.objects.get().pk).read_bytes() == DATA
 
     def test_an_empty_upload_is_complete_when_it_is_created(self, program: Client) -> None:
         made = create(program, 0)
         assert (made.status_code, made["Upload-Offset"]) == (201, "0")
         job = UploadJob.objects.get()
-        assert (job.state, disk.file_path(job.pk).stat().st_size) == (State.QUEUED, 0)
+        assert (job.state, local.file_path(job.pk).stat().st_size) == (State.QUEUED, 0)
         assert head(program, made["Location"])["Upload-Length"] == "0"
 
     def test_the_last_patch_repeated_makes_one_job(self, program: Client) -> None:
@@ -369,14 +370,14 @@ def test_the_table_is_long_enough() -> None:
 
 def bytes_at(path: str, expected: bytes) -> None:
     job_id = path.rpartition("/")[2]
-    places = (disk.spool_directory() / job_id, *disk.files_directory().glob(f"*/{job_id}"))
+    places = (local.spool_directory() / job_id, *local.files_directory().glob(f"*/{job_id}"))
     found = [place.read_bytes() for place in places if place.exists()]
-    parts = sorted((disk.spool_directory().parent / "parts" / job_id).glob("*"))
+    parts = sorted((local.spool_directory().parent / "parts" / job_id).glob("*"))
     assert (found or [b"".join(part.read_bytes() for part in parts)]) == [expected]
 
 
 def left() -> list[str]:
-    roots = (disk.spool_directory(), disk.files_directory(), disk.spool_directory().parent / "parts")
+    roots = (local.spool_directory(), local.files_directory(), local.spool_directory().parent / "parts")
     return [str(path) for root in roots if root.exists() for path in root.rglob("*") if path.is_file()]
 
 
@@ -450,7 +451,7 @@ class TestRoom:
     def test_a_declared_length_is_reserved(
         self, program: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(disk, "free_bytes", lambda: 20 << 20)
+        monkeypatch.setattr(local, "free_bytes", lambda: 20 << 20)
         assert create(program, 15 << 20).status_code == 201
         problem_of(create(program, 10 << 20), 507, "disk_full")
         assert UploadJob.objects.count() == 1
@@ -495,7 +496,7 @@ class TestRoom:
         self, program: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = create(program, None, Upload_Defer_Length="1")["Location"]
-        monkeypatch.setattr(disk, "free_bytes", lambda: 100 << 20)
+        monkeypatch.setattr(local, "free_bytes", lambda: 100 << 20)
         problem_of(patch(program, path, 0, b"x", Upload_Length=str(200 << 20)), 507, "disk_full")
 
 
@@ -557,14 +558,14 @@ class TestConcatenation:
         found = head(program, made["Location"])
         assert found["Upload-Concat"] == f"final;{' '.join(paths)}"
         assert [head(program, path).status_code for path in paths] == [410] * 4
-        assert not list(disk.spool_directory().iterdir())
+        assert not list(local.spool_directory().iterdir())
 
     def test_a_whole_over_an_unfinished_part_is_refused(self, program: Client) -> None:
         (whole,) = self.parts(program, b"one")
         half = create(program, 10, b"two", Upload_Concat="partial")["Location"]
         problem_of(self.join(program, whole, half), 409, "wrong_state")
         assert UploadJob.objects.receiving().count() == 2
-        assert not list((disk.spool_directory().parent / "parts").glob("*"))
+        assert not list((local.spool_directory().parent / "parts").glob("*"))
 
     def test_a_whole_over_an_ordinary_upload_is_refused(self, program: Client) -> None:
         problem_of(self.join(program, create(program, 3, b"one")["Location"]), 409, "wrong_state")
@@ -591,7 +592,7 @@ class TestConcatenation:
 
     def test_a_part_whose_bytes_were_lost_is_gone(self, program: Client) -> None:
         paths = self.parts(program, b"one", b"two")
-        (disk.spool_directory() / paths[1].rpartition("/")[2]).unlink()
+        (local.spool_directory() / paths[1].rpartition("/")[2]).unlink()
         problem_of(self.join(program, *paths), 410, "gone")
         assert head(program, paths[0])["Upload-Offset"] == "3"
 

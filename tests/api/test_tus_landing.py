@@ -16,8 +16,9 @@ from uploads.intake.tus import append
 from uploads.jobs.lifecycle import execution
 from uploads.jobs.resumable import uploads
 from uploads.models import Message, State, Transfer, UploadJob
-from uploads.storage import append, disk, fence
+from uploads.storage import fence, spool
 from uploads.storage.fence import Superseded
+from uploads.storage.kept import local
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
 
@@ -34,16 +35,16 @@ class TestASmallUploadInOneRequest:
         job = UploadJob.objects.get()
         assert (made.status_code, made["Upload-Offset"]) == (201, str(len(DATA)))
         assert (job.state, job.sha256) == (State.QUEUED, hashlib.sha256(DATA).hexdigest())
-        assert disk.file_path(job.pk).read_bytes() == DATA
-        assert not disk.spool_path(job.pk).exists() and not fence.fence_path(job.pk).exists()
+        assert local.file_path(job.pk).read_bytes() == DATA
+        assert not local.spool_path(job.pk).exists() and not fence.fence_path(job.pk).exists()
         assert Message.objects.filter(job=job.pk).count() == 1
         assert head(program, made["Location"])["Upload-Offset"] == str(len(DATA))
 
     def test_it_has_no_row_before_it_is_whole(self, program: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         seen = []
-        keep = disk.Incoming.keep
+        keep = local.Incoming.keep
         monkeypatch.setattr(
-            disk.Incoming, "keep", lambda self: (seen.append(UploadJob.objects.count()), keep(self))
+            local.Incoming, "keep", lambda self: (seen.append(UploadJob.objects.count()), keep(self))
         )
         create(program, data=DATA)
         assert seen == [0]
@@ -51,7 +52,7 @@ class TestASmallUploadInOneRequest:
     def test_a_wrong_checksum_leaves_nothing(self, program: Client) -> None:
         assert create(program, data=DATA, Upload_Checksum=sha256(b"other")).status_code == 460
         assert not UploadJob.objects.exists() and not Transfer.objects.exists()
-        assert not list(disk.spool_directory().glob("*")) and not list(disk.files_directory().glob("*/*"))
+        assert not list(local.spool_directory().glob("*")) and not list(local.files_directory().glob("*/*"))
 
     def test_a_commit_that_fails_leaves_nothing(
         self, program: Client, monkeypatch: pytest.MonkeyPatch
@@ -62,7 +63,7 @@ class TestASmallUploadInOneRequest:
         monkeypatch.setattr(uploads.Insertion, "write", broken)
         assert create(program, data=DATA).status_code == 500
         assert not UploadJob.objects.exists() and not Message.objects.exists()
-        assert not list(disk.files_directory().glob("*/*"))
+        assert not list(local.files_directory().glob("*/*"))
 
 
 class TestAServerThatDiesBetweenKeepingTheBytesAndQueueingTheJob:
@@ -80,7 +81,7 @@ class TestAServerThatDiesBetweenKeepingTheBytesAndQueueingTheJob:
             assert patch(program, path, 30, DATA[30:]).status_code == 500
         transfer, job = Transfer.objects.get(), UploadJob.objects.get()
         assert (transfer.offset, job.state) == (30, State.RECEIVING)
-        assert disk.file_path(job.pk).read_bytes() == DATA
+        assert local.file_path(job.pk).read_bytes() == DATA
         return path
 
     def test_whoever_asks_where_it_stands_gets_it_queued(self, program: Client, path: str) -> None:
@@ -97,19 +98,19 @@ class TestAServerThatDiesBetweenKeepingTheBytesAndQueueingTheJob:
     def test_nobody_makes_its_spooled_file_anew(self, program: Client, path: str) -> None:
         job = UploadJob.objects.get()
         with pytest.raises(Superseded):
-            append.Appender(job.pk, 99, 0)
-        assert not disk.spool_path(job.pk).exists()
+            spool.Appender(job.pk, 99, 0)
+        assert not local.spool_path(job.pk).exists()
         head(program, path)
         self.is_queued_once()
 
     def test_the_owner_may_end_it_and_no_byte_stays(self, program: Client, path: str) -> None:
         job = UploadJob.objects.get()
         execution.delete(job.pk)
-        assert not disk.file_path(job.pk).exists() and head(program, path).status_code == 410
+        assert not local.file_path(job.pk).exists() and head(program, path).status_code == 410
 
     def is_queued_once(self) -> None:
         job = UploadJob.objects.get()
-        assert job.state == State.QUEUED and disk.file_path(job.pk).read_bytes() == DATA
+        assert job.state == State.QUEUED and local.file_path(job.pk).read_bytes() == DATA
         assert Message.objects.filter(job=job.pk).count() == 1
 
 
@@ -118,15 +119,15 @@ def test_the_bytes_of_a_cancelled_upload_are_gone_though_its_last_request_was_un
 ) -> None:
     path = create(program)["Location"]
     job = UploadJob.objects.get()
-    keep = append.Appender.keep
+    keep = spool.Appender.keep
 
-    def cancelled_meanwhile(appender: append.Appender) -> None:
+    def cancelled_meanwhile(appender: spool.Appender) -> None:
         execution.cancel(job.pk)
         keep(appender)
 
-    monkeypatch.setattr(append.Appender, "keep", cancelled_meanwhile)
+    monkeypatch.setattr(spool.Appender, "keep", cancelled_meanwhile)
     assert patch(program, path, 0, DATA).status_code == 410
-    assert not disk.file_path(job.pk).exists() and not disk.spool_path(job.pk).exists()
+    assert not local.file_path(job.pk).exists() and not local.spool_path(job.pk).exists()
 
 
 class TestTheFirstRequestWithBytes:
@@ -155,8 +156,8 @@ class TestTheFirstRequestWithBytes:
 
         monkeypatch.setattr(uploads, "find", slow_look)
         assert patch(program, path, 0, b"?" * len(DATA)).status_code == 409
-        assert disk.file_path(job.pk).read_bytes() == DATA
-        assert not disk.spool_path(job.pk).exists() and not fence.fence_path(job.pk).exists()
+        assert local.file_path(job.pk).read_bytes() == DATA
+        assert not local.spool_path(job.pk).exists() and not fence.fence_path(job.pk).exists()
         assert Message.objects.filter(job=job.pk).count() == 1
 
     def test_one_whose_upload_was_cancelled_meanwhile_leaves_nothing(
@@ -164,15 +165,15 @@ class TestTheFirstRequestWithBytes:
     ) -> None:
         path = create(program)["Location"]
         job = UploadJob.objects.get()
-        first = append.Appender.first
+        first = spool.Appender.first
 
-        def cancelled_before(*args: Any, **more: Any) -> append.Appender | None:
+        def cancelled_before(*args: Any, **more: Any) -> spool.Appender | None:
             execution.cancel(job.pk)
             return first(*args, **more)
 
-        monkeypatch.setattr(append.Appender, "first", cancelled_before)
+        monkeypatch.setattr(spool.Appender, "first", cancelled_before)
         assert patch(program, path, 0, DATA).status_code in (409, 410)
-        assert not disk.spool_path(job.pk).exists() and not fence.fence_path(job.pk).exists()
+        assert not local.spool_path(job.pk).exists() and not fence.fence_path(job.pk).exists()
 
     def test_near_its_expiry_it_gets_time_first(self, program: Client) -> None:
         path = create(program)["Location"]
@@ -192,11 +193,11 @@ class TestBytesAreCommittedWhileTheNextAreRead:
 
         def noted(job_id: Any, generation: int, offset: int, length: int | None) -> None:
             thread = threading.current_thread().name.partition("_")[0]
-            seen.append((thread, offset, disk.spooled_bytes(job_id)))
+            seen.append((thread, offset, local.spooled_bytes(job_id)))
             advance(job_id, generation, offset, length)
 
         monkeypatch.setattr(uploads, "advance", noted)
-        monkeypatch.setattr(append, "COMMIT_BYTES", 1 << 17)
+        monkeypatch.setattr(spool, "COMMIT_BYTES", 1 << 17)
         return seen
 
     def test_offsets_grow_step_by_step_and_the_whole_is_queued_with_its_digest(
@@ -225,5 +226,5 @@ class TestBytesAreCommittedWhileTheNextAreRead:
 
         monkeypatch.setattr(uploads, "advance", cancelled)
         assert patch(program, path, 0, self.BIG).status_code == 410
-        assert len(advances) == 1 and not disk.file_path(job.pk).exists()
-        assert not disk.spool_path(job.pk).exists()
+        assert len(advances) == 1 and not local.file_path(job.pk).exists()
+        assert not local.spool_path(job.pk).exists()

@@ -20,8 +20,8 @@ from uploads.intake import admission
 from uploads.intake.receive import receive_multipart, receive_raw
 from uploads.jobs.lifecycle import execution
 from uploads.models import State, UploadJob
-from uploads.storage import disk
-from uploads.storage.durable import StorageUnavailable
+from uploads.storage.fsync import StorageUnavailable
+from uploads.storage.kept import local
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,7 +70,7 @@ def form(*parts: tuple[str, str | None, bytes], end: bool = True) -> HttpRequest
 
 
 def left_behind() -> list[Path]:
-    roots = (disk.spool_directory(), disk.files_directory())
+    roots = (local.spool_directory(), local.files_directory())
     return [path for root in roots if root.exists() for path in root.rglob("*") if path.is_file()]
 
 
@@ -89,8 +89,8 @@ class TestRawBody:
 
         assert (job.filename, job.size, job.state) == ("notes.txt", len(data), State.QUEUED)
         assert job.sha256 == hashlib.sha256(data).hexdigest()
-        assert disk.file_path(job.pk).read_bytes() == data
-        assert not disk.spool_path(job.pk).exists()
+        assert local.file_path(job.pk).read_bytes() == data
+        assert not local.spool_path(job.pk).exists()
 
     def test_an_empty_file_is_a_file(self, owner: User) -> None:
         assert receive_raw(put(b""), owner, "empty").size == 0
@@ -99,14 +99,14 @@ class TestRawBody:
         self, owner: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[tuple[str, int]] = []
-        write = disk.Incoming.write
+        write = local.Incoming.write
 
-        def watched(self: disk.Incoming, data: bytes) -> None:
+        def watched(self: local.Incoming, data: bytes) -> None:
             row = UploadJob.objects.get(pk=self.job_id)
             seen.append((row.state, row.size))
             write(self, data)
 
-        monkeypatch.setattr(disk.Incoming, "write", watched)
+        monkeypatch.setattr(local.Incoming, "write", watched)
         job = receive_raw(put(bytes(9 * MIB)), owner, "big.bin")
         assert set(seen) == {(State.RECEIVING, 9 * MIB)}
         assert UploadJob.objects.get().pk == job.pk
@@ -189,7 +189,7 @@ class TestRoom:
     def test_bytes_promised_to_others_are_not_free(
         self, owner: User, settings: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(disk, "free_bytes", lambda: 1000)
+        monkeypatch.setattr(local, "free_bytes", lambda: 1000)
         execution.open_upload(owner.pk, "coming.bin", "", 950)
         with pytest.raises(Refused) as refused:
             receive_raw(put(b"x" * 100), owner, "a")
@@ -234,7 +234,7 @@ class TestForm:
             form(("note", None, b"hi"), ("file", "b.txt", b"bb"), ("file", "a.txt", b"")), owner
         )
         assert [(job.filename, job.size) for job in jobs] == [("b.txt", 2), ("a.txt", 0)]
-        assert disk.file_path(jobs[0].pk).read_bytes() == b"bb"
+        assert local.file_path(jobs[0].pk).read_bytes() == b"bb"
 
     def test_a_part_that_grows_large_becomes_a_row_while_it_comes(self, owner: User) -> None:
         jobs = receive_multipart(form(("file", "big", bytes(9 * MIB)), ("file", "small", b"x")), owner)
@@ -317,10 +317,10 @@ class TestForm:
 def test_a_disk_that_gives_up_in_mid_body_leaves_nothing(
     owner: User, monkeypatch: pytest.MonkeyPatch, full: bool, code: str, status: int
 ) -> None:
-    def broken(_self: disk.Incoming, _data: bytes) -> None:
+    def broken(_self: local.Incoming, _data: bytes) -> None:
         raise StorageUnavailable("storage: no", full=full)
 
-    monkeypatch.setattr(disk.Incoming, "write", broken)
+    monkeypatch.setattr(local.Incoming, "write", broken)
     refused = refusal(lambda: receive_raw(put(bytes(9 * MIB)), owner, "a"))
     assert (refused.code, refused.status) == (code, status)
 

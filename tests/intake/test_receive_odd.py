@@ -16,7 +16,7 @@ from tests.intake.test_receive import MIB, form, put, refusal, request
 from uploads.intake import admission
 from uploads.intake.receive import receive_multipart, receive_raw
 from uploads.models import UploadJob
-from uploads.storage import disk
+from uploads.storage.kept import local
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,36 +50,36 @@ class TestABodyWithoutALength:
         whole = 20 * MIB
 
         def free() -> int:
-            return whole - sum(path.stat().st_size for path in disk.spool_directory().glob("*"))
+            return whole - sum(path.stat().st_size for path in local.spool_directory().glob("*"))
 
-        monkeypatch.setattr(disk, "free_bytes", free)
+        monkeypatch.setattr(local, "free_bytes", free)
         assert refusal(lambda: receive_raw(chunked(bytes(30 * MIB)), owner, "a")).code == "disk_full"
 
     def test_is_shown_and_reserved_as_it_grows_and_counted_at_its_end(
         self, owner: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reserved: set[int] = set()
-        write = disk.Incoming.write
+        write = local.Incoming.write
 
-        def watched(self: disk.Incoming, data: bytes) -> None:
+        def watched(self: local.Incoming, data: bytes) -> None:
             size = UploadJob.objects.get(pk=self.job_id).size
             assert self.size + len(data) <= size, "no byte comes that was not reserved"
             reserved.add(size)
             write(self, data)
 
-        monkeypatch.setattr(disk.Incoming, "write", watched)
+        monkeypatch.setattr(local.Incoming, "write", watched)
         job = receive_raw(chunked(bytes(20 * MIB)), owner, "a")
         assert reserved == {8 * MIB, 16 * MIB, 24 * MIB}
         assert (job.size, UploadJob.objects.get().size) == (20 * MIB, 20 * MIB)
 
     def test_cancelled_as_it_grows_is_refused(self, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
-        write = disk.Incoming.write
+        write = local.Incoming.write
 
-        def gone(self: disk.Incoming, data: bytes) -> None:
+        def gone(self: local.Incoming, data: bytes) -> None:
             write(self, data)
             UploadJob.objects.filter(pk=self.job_id).delete()
 
-        monkeypatch.setattr(disk.Incoming, "write", gone)
+        monkeypatch.setattr(local.Incoming, "write", gone)
         assert refusal(lambda: receive_raw(chunked(bytes(9 * MIB)), owner, "a")).code == "wrong_state"
 
     def test_of_a_digest_told_twice_the_last_counts(self, owner: User) -> None:

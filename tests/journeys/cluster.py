@@ -22,7 +22,7 @@ from tests.paths import ROOT
 from uploads.jobs.lifecycle import execution
 from uploads.linux import processes
 from uploads.models import Node, UploadJob
-from uploads.storage.disk import Incoming
+from uploads.storage.kept.local import Incoming
 
 PATIENT = "tests.journeys.patient"
 GONE_WITHIN = 2.0

@@ -12,7 +12,7 @@ from django.test import Client
 from tests.factories import make_failed_job, make_job, make_operator
 from tests.web.conftest import HTMX
 from uploads.models import State, UploadJob
-from uploads.storage import disk
+from uploads.storage.kept import local
 
 
 def state_of(job: UploadJob) -> str:
@@ -43,7 +43,7 @@ def test_a_file_is_deleted_after_a_question(
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[attr-defined]
         at.post(f"/jobs/{job.pk}/delete/")
     assert not UploadJob.objects.filter(pk=job.pk).exists()
-    assert not disk.file_path(job.pk).exists()
+    assert not local.file_path(job.pk).exists()
 
 
 def test_with_htmx_the_row_comes_back_as_it_is_now(at: Client, owner: User) -> None:

@@ -10,7 +10,7 @@ from django.contrib.admin.utils import unquote
 
 from uploads.admin import words
 from uploads.models import ACTIVE, Artifact, Attempt, ErrorRecord, State, UploadJob
-from uploads.storage import disk
+from uploads.storage.kept import local
 
 _SHOWN = 200
 
@@ -40,7 +40,7 @@ def of_job(object_id: str) -> dict[str, Any]:
 def percent(job: UploadJob) -> int:
     """How far a running or receiving job is; for the latter, by the bytes that are on disk."""
     if job.state == State.RECEIVING and job.size:
-        return min(100, disk.spooled_bytes(job.pk) * 100 // job.size)
+        return min(100, local.spooled_bytes(job.pk) * 100 // job.size)
     return job.progress
 
 

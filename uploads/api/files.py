@@ -28,8 +28,9 @@ from uploads.codes import Refused
 from uploads.db import connections
 from uploads.jobs.lifecycle import permissions
 from uploads.models import State
-from uploads.storage import disk, parts
-from uploads.storage.durable import storage_errors
+from uploads.storage import parts
+from uploads.storage.fsync import storage_errors
+from uploads.storage.kept import local
 
 router = Router(tags=["files"])
 
@@ -65,7 +66,7 @@ def _inline_types() -> dict[str, object]:
 )
 def download_file(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
     job = permissions.job_for(user_of(request), job_id)
-    path = disk.file_path(job_id)
+    path = local.file_path(job_id)
     if job.state == State.RECEIVING:
         raise Refused("wrong_state", "The file is still being received.")
     if parts.pending(job_id):
@@ -82,7 +83,7 @@ def download_artifact(request: HttpRequest, job_id: UUID, name: str) -> HttpResp
     found = next((one for one in job.artifacts.all() if one.name == name), None)
     if found is None:
         raise Refused("not_found", "The job has no such artifact.")
-    path = disk.artifact_path(job_id, found.attempt, found.name)
+    path = local.artifact_path(job_id, found.attempt, found.name)
     return _send(request, path, name, found.content_type, f'"{job_id.hex}-{found.attempt}-{name}"')
 
 

@@ -8,8 +8,8 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from uploads.jobs.cluster import node
-from uploads.storage import disk
-from uploads.storage.durable import StorageUnavailable
+from uploads.storage.fsync import StorageUnavailable
+from uploads.storage.kept import local
 from uploads.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -43,7 +43,7 @@ def _database() -> str:
 
 def _storage() -> str:
     try:
-        disk.writable()
+        local.writable()
     except (StorageUnavailable, FileNotFoundError) as wrong:
         log.error("readyz.storage", reason=str(wrong))
         return "Storage takes no files."

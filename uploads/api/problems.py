@@ -14,7 +14,7 @@ from ninja.errors import HttpError, ValidationError
 
 from uploads import phrases
 from uploads.codes import REFUSALS, Refusal, Refused
-from uploads.storage.durable import StorageUnavailable
+from uploads.storage.fsync import StorageUnavailable
 from uploads.telemetry import metrics
 from uploads.telemetry.logs import get_logger
 

@@ -18,7 +18,7 @@ from uploads.codes import Refused
 from uploads.db import connections
 from uploads.jobs.lifecycle import capacity
 from uploads.models import UploadJob
-from uploads.storage import disk
+from uploads.storage.kept import local
 
 SMALL = 8 << 20  # a plain upload larger than this is a row from its first byte
 
@@ -81,7 +81,7 @@ def check_disk(size: int, *, afresh: bool = False) -> None:
     if afresh or size > SMALL or _reserved.until < time.monotonic():
         _reserved.look()
     promised += _reserved.size
-    if disk.free_bytes() - promised - size < settings.UPLOADS_MIN_FREE:
+    if local.free_bytes() - promised - size < settings.UPLOADS_MIN_FREE:
         raise Refused("disk_full")
 
 
@@ -93,7 +93,7 @@ class _Reserved:
 
     def look(self) -> None:
         rows = UploadJob.objects.receiving().values_list("pk", "size")
-        self.size = sum(max(0, declared - disk.spooled_bytes(job_id)) for job_id, declared in rows)
+        self.size = sum(max(0, declared - local.spooled_bytes(job_id)) for job_id, declared in rows)
         self.until = time.monotonic() + 0.5
 
 

@@ -16,8 +16,8 @@ from uploads.codes import Refused
 from uploads.db import connections
 from uploads.intake import admission
 from uploads.jobs.lifecycle import execution
-from uploads.storage.disk import Incoming
-from uploads.storage.durable import StorageUnavailable
+from uploads.storage.fsync import StorageUnavailable
+from uploads.storage.kept.local import Incoming
 from uploads.telemetry import metrics
 
 if TYPE_CHECKING:

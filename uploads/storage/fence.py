@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 
-from uploads.storage.durable import make_directory
+from uploads.storage.fsync import make_directory
 
 CLOSED = (1 << 63) - 1  # a generation that nobody reaches: nothing is written any more
 

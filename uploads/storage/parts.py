@@ -15,8 +15,8 @@ from uuid import UUID
 
 from django.conf import settings
 
-from uploads.storage.disk import file_path, spool_path
-from uploads.storage.durable import make_directory, storage_errors, sync_directory
+from uploads.storage.fsync import make_directory, storage_errors, sync_directory
+from uploads.storage.kept.local import file_path, spool_path
 
 CHUNK = 1 << 20
 

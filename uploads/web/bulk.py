@@ -17,7 +17,8 @@ from django.utils.translation import ngettext
 from uploads.codes import Refused
 from uploads.jobs.lifecycle import execution, permissions
 from uploads.models import JobQuerySet, State, UploadJob
-from uploads.storage import bundle, disk, parts
+from uploads.storage import parts, zip_stream
+from uploads.storage.kept import local
 from uploads.web.listing import Wanted
 
 if TYPE_CHECKING:
@@ -111,12 +112,12 @@ def zipped(user: User, chosen: Chosen) -> Iterator[bytes]:
     if len(jobs) > settings.UPLOADS_MAX_FILES * 10:
         most = settings.UPLOADS_MAX_FILES * 10
         raise Refused("too_large", _("These are more than %(n)s files: choose fewer.") % {"n": most})
-    return bundle.stream(map(_entry, jobs))
+    return zip_stream.stream(map(_entry, jobs))
 
 
-def _entry(job: UploadJob) -> bundle.Entry:
+def _entry(job: UploadJob) -> zip_stream.Entry:
     whole = not parts.pending(job.pk)
-    return bundle.Entry(job.filename, disk.file_path(job.pk) if whole else None, job.created_at)
+    return zip_stream.Entry(job.filename, local.file_path(job.pk) if whole else None, job.created_at)
 
 
 def zip_name() -> str:

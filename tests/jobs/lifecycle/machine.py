@@ -28,8 +28,8 @@ from uploads.jobs.repair import rescue
 from uploads.models import Artifact, Attempt, ErrorRecord, Message, Node, Pause, UploadJob
 from uploads.processing.base import ArtifactFile
 from uploads.processing.sandbox.client.sandbox import Done, Usage
-from uploads.storage import disk
-from uploads.storage.disk import Incoming
+from uploads.storage.kept import local
+from uploads.storage.kept.local import Incoming
 
 HOUR = timedelta(hours=1)
 CODES = ("corrupt_file", "processor_crashed", "worker_lost", "internal_error")
@@ -69,7 +69,7 @@ class Stage(RuleBasedStateMachine):
     def acknowledged_bytes_are_kept(self) -> None:
         for job in self.jobs.values():
             if job.data:
-                assert disk.file_path(job.id).read_bytes() == job.data
+                assert local.file_path(job.id).read_bytes() == job.data
 
     @invariant()
     def every_attempt_has_one_row_one_outcome_and_one_record_if_it_failed(self) -> None:
@@ -96,7 +96,7 @@ class Stage(RuleBasedStateMachine):
             self._nothing_is_stuck()
         finally:
             for job_id in list(self.jobs):
-                disk.remove_job(job_id)
+                local.remove_job(job_id)
             for model in (UploadJob, ErrorRecord, Message, Pause, Node):
                 model.objects.all().delete()
 
@@ -153,7 +153,7 @@ class Stage(RuleBasedStateMachine):
     def _finish(self, job_id: UUID | None, attempt: int) -> None:
         if not job_id:
             return
-        path = disk.open_attempt(job_id, attempt) / "note.txt"
+        path = local.open_attempt(job_id, attempt) / "note.txt"
         path.write_text(str(attempt))
         done = Done(
             "text", "text/plain", "", {"attempt": attempt}, (ArtifactFile("note.txt", "text/plain", 1),),
@@ -165,7 +165,7 @@ class Stage(RuleBasedStateMachine):
         if runs:
             self.jobs[job_id].end("succeeded", SUCCEEDED)
         else:
-            disk.close_attempt(job_id, attempt, keep=False)
+            local.close_attempt(job_id, attempt, keep=False)
 
     @staticmethod
     def _messages() -> Counter[UUID]:

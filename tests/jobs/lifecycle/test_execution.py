@@ -19,7 +19,7 @@ from uploads.jobs.lifecycle.worker_id import this_worker
 from uploads.models import Artifact, Attempt, ErrorRecord, Message, Outcome, State, UploadJob
 from uploads.processing.base import ArtifactFile
 from uploads.processing.sandbox.client.sandbox import Done, Usage
-from uploads.storage import disk
+from uploads.storage.kept import local
 
 pytestmark = pytest.mark.django_db
 
@@ -251,7 +251,7 @@ class TestPeople:
 
     def test_without_its_file_a_job_is_not_retried(self, data_dir: Path) -> None:
         job = make_job(state="failed", data=b"whole")
-        disk.file_path(job.pk).unlink()
+        local.file_path(job.pk).unlink()
         with pytest.raises(Refused, match="Send it again"):
             execution.retry(job.pk)
 
@@ -268,7 +268,7 @@ class TestPeople:
         execution.delete(job.pk)
 
         assert not UploadJob.objects.exists()
-        assert not disk.file_path(job.pk).exists() and not disk.spool_path(job.pk).exists()
+        assert not local.file_path(job.pk).exists() and not local.spool_path(job.pk).exists()
         record = ErrorRecord.objects.get()
         assert (record.job, record.job_uuid, record.filename) == (None, job.pk, "gone.txt")
         assert record.sha256 == "ef" * 32 and record.owner

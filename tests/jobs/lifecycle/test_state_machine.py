@@ -22,8 +22,8 @@ from uploads.codes import Refused
 from uploads.jobs.lifecycle import execution, pauses, retry_policy
 from uploads.jobs.queue import messages
 from uploads.models import ACTIVE, Attempt, ErrorRecord, Pause
-from uploads.storage import disk
-from uploads.storage.disk import Incoming
+from uploads.storage.kept import local
+from uploads.storage.kept.local import Incoming
 
 EXAMPLES, STEPS = 25, 50
 one_of_many = st.integers(0, 1_000)  # which of what there is, modulo how many there are
@@ -89,7 +89,7 @@ class Lifecycle(Stage):
     @rule(which=one_of_many, fails_again=st.booleans())
     def retry(self, which: int, fails_again: bool) -> None:
         job = self._job(which)
-        if job.state in (FAILED, CANCELLED) and disk.file_path(job.id).exists():
+        if job.state in (FAILED, CANCELLED) and local.file_path(job.id).exists():
             execution.retry(job.id)
             job.retry()
             if fails_again and job.records and self._runs_again(job.id):

@@ -16,7 +16,7 @@ from django_q.models import Task
 from tests.factories import make_failed_job, make_job, make_node
 from uploads.jobs.repair import cleanup, rescue
 from uploads.models import ErrorRecord, Node, State, UploadJob
-from uploads.storage import disk
+from uploads.storage.kept import local
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 LONG_AGO = timezone.now() - timedelta(days=30)
@@ -33,7 +33,7 @@ def aged(path: Path, days: float = 30) -> Path:
 
 
 def artifacts(job_id: Any, attempt: int, days: float = 30) -> Path:
-    path = disk.open_attempt(job_id, attempt)
+    path = local.open_attempt(job_id, attempt)
     (path / "page-1.webp").write_bytes(b"x")
     return aged(path, days)
 
@@ -41,7 +41,7 @@ def artifacts(job_id: Any, attempt: int, days: float = 30) -> Path:
 class TestPartialUploads:
     def test_one_without_news_is_given_up_row_and_bytes(self) -> None:
         job = make_job(State.RECEIVING, data=b"half", created_at=LONG_AGO)
-        path = aged(disk.spool_path(job.pk))
+        path = aged(local.spool_path(job.pk))
         assert [str(one) for one in cleanup.partial_uploads()] == [
             f"Job {job.pk}: an upload without news for too long"
         ]
@@ -58,7 +58,7 @@ class TestPartialUploads:
 
     def test_one_that_was_accepted_meanwhile_keeps_its_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
         job = make_job(State.RECEIVING, created_at=LONG_AGO)
-        kept = aged(disk.file_path(job.pk))
+        kept = aged(local.file_path(job.pk))
 
         def accepted(job_id: Any) -> float:
             now = timezone.now()
@@ -73,7 +73,7 @@ class TestPartialUploads:
 class TestStrays:
     def test_old_files_without_a_job_are_removed(self) -> None:
         one, other = uuid4(), uuid4()
-        kept, spooled = aged(disk.file_path(one)), aged(disk.spool_path(other))
+        kept, spooled = aged(local.file_path(one)), aged(local.spool_path(other))
         assert [found.job for found in cleanup.stray_files(one.hex[:2])] == [one]
         assert [found.job for found in cleanup.stray_spool()] == [other]
         assert not kept.exists()
@@ -81,23 +81,23 @@ class TestStrays:
 
     def test_a_new_one_may_be_about_to_get_its_row(self) -> None:
         job_id = uuid4()
-        aged(disk.file_path(job_id), days=0.5)
-        aged(disk.spool_path(job_id), days=0.5)
+        aged(local.file_path(job_id), days=0.5)
+        aged(local.spool_path(job_id), days=0.5)
         assert cleanup.stray_files(job_id.hex[:2]) + cleanup.stray_spool() == []
 
     def test_a_file_with_a_job_stays(self) -> None:
         job = make_job(data=b"x")
-        kept = aged(disk.file_path(job.pk))
+        kept = aged(local.file_path(job.pk))
         assert cleanup.stray_files(job.pk.hex[:2]) == []
         assert kept.exists()
 
     def test_what_is_not_of_our_naming_is_never_touched(self) -> None:
-        foreign = aged(disk.files_directory() / "ab" / "notes.txt")
+        foreign = aged(local.files_directory() / "ab" / "notes.txt")
         assert cleanup.stray_files("ab") == []
         assert foreign.exists()
 
     def test_a_dry_run_removes_nothing(self) -> None:
-        kept = aged(disk.file_path(uuid4()))
+        kept = aged(local.file_path(uuid4()))
         assert len(cleanup.stray_files(kept.parent.name, dry_run=True)) == 1
         assert kept.exists()
 

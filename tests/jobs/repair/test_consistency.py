@@ -17,7 +17,7 @@ from uploads.jobs.lifecycle import execution
 from uploads.jobs.queue import producer
 from uploads.jobs.repair import consistency
 from uploads.models import Node, Outcome, Pause, State, UploadJob
-from uploads.storage import disk
+from uploads.storage.kept import local
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 LONG_AGO = timezone.now() - timedelta(days=30)
@@ -54,7 +54,7 @@ def test_when_all_agree_it_says_so_and_ends_with_status_0(healthy: UploadJob) ->
 
 
 def test_it_ends_with_status_1_when_something_is_wrong(healthy: UploadJob) -> None:
-    disk.remove_job(healthy.pk)
+    local.remove_job(healthy.pk)
     out = StringIO()
     with pytest.raises(SystemExit) as ended:
         call_command("doctor", stdout=out)
@@ -65,7 +65,7 @@ def test_it_ends_with_status_1_when_something_is_wrong(healthy: UploadJob) -> No
 
 def test_a_note_alone_is_not_wrong(healthy: UploadJob) -> None:
     producer.wake(healthy.pk)
-    aged(disk.spool_directory() / "notes.txt")
+    aged(local.spool_directory() / "notes.txt")
     make_node("restless", restarts=3, note="Its main process was ended by SIGKILL.")
     call_command("doctor", stdout=StringIO())
     notes = said(wrong=False)
@@ -94,11 +94,11 @@ class TestStorageAndJobs:
 
     def test_a_file_of_another_size_is_not_the_file_that_was_sent(self) -> None:
         job = make_job(State.SUCCEEDED, data=b"whole")
-        disk.file_path(job.pk).write_bytes(b"half")
+        local.file_path(job.pk).write_bytes(b"half")
         assert said() == [f"The file of job {job.pk} has 4 bytes where its row says 5."]
 
     def test_files_without_a_job_and_artifacts_that_did_not_win_wait_for_the_sweep(self) -> None:
-        stray = aged(disk.file_path(uuid4()))
+        stray = aged(local.file_path(uuid4()))
         job = make_failed_job()
         artifacts(job.pk, 1)
         assert len(said()) == 2

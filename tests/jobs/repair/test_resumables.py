@@ -20,7 +20,8 @@ from uploads.jobs.cluster import maintenance
 from uploads.jobs.lifecycle import submission
 from uploads.jobs.repair import cleanup, resumables
 from uploads.models import State, Transfer, UploadJob
-from uploads.storage import disk, fence, parts
+from uploads.storage import fence, parts
+from uploads.storage.kept import local
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
 
@@ -64,7 +65,7 @@ class TestExpiry:
         assert head(client, path).status_code == 410
         assert [one.job for one in resumables.expired_transfers()] == [id_of(path)]
         assert not UploadJob.objects.exists()
-        assert not disk.spool_path(id_of(path)).exists()
+        assert not local.spool_path(id_of(path)).exists()
         assert not fence.fence_path(id_of(path)).exists()
         assert resumables.old_transfers() == []
         assert head(client, path).status_code == 410
@@ -76,7 +77,7 @@ class TestExpiry:
     def test_one_with_news_is_left_alone_however_old(self, client: Client) -> None:
         path = half(client)
         UploadJob.objects.update(created_at=timezone.now() - timedelta(days=9))
-        os.utime(disk.spool_path(id_of(path)), (0, 0))
+        os.utime(local.spool_path(id_of(path)), (0, 0))
         assert (
             resumables.expired_transfers()
             == resumables.unqueued_transfers()
@@ -150,8 +151,8 @@ class TestCrashes:
 
     def finished(self, path: str) -> None:
         assert UploadJob.objects.get().state == State.QUEUED
-        assert disk.file_path(id_of(path)).read_bytes() == DATA
-        assert not disk.spool_path(id_of(path)).exists()
+        assert local.file_path(id_of(path)).read_bytes() == DATA
+        assert not local.spool_path(id_of(path)).exists()
 
     def test_a_look_finishes_it(self, client: Client, crashed: str) -> None:
         assert head(client, crashed)["Upload-Offset"] == "100"
@@ -177,15 +178,15 @@ class TestCrashes:
 
     def test_an_upload_whose_bytes_were_taken_away_is_gone(self, client: Client) -> None:
         path = half(client)
-        disk.spool_path(id_of(path)).unlink()
+        local.spool_path(id_of(path)).unlink()
         assert patch(client, path, 50, DATA[50:]).status_code == 410
         assert not UploadJob.objects.exists()
 
     def test_bytes_that_were_cut_off_by_somebody_are_never_made_up(self, client: Client) -> None:
         path = half(client)
-        os.truncate(disk.spool_path(id_of(path)), 10)
+        os.truncate(local.spool_path(id_of(path)), 10)
         assert patch(client, path, 50, DATA[50:]).status_code == 410
-        assert not disk.file_path(id_of(path)).exists()
+        assert not local.file_path(id_of(path)).exists()
 
 
 class TestStrays:

@@ -13,7 +13,7 @@ from uploads.jobs.lifecycle import execution
 from uploads.jobs.resumable import uploads
 from uploads.jobs.resumable.uploads import Upload
 from uploads.models import State, Transfer, UploadJob
-from uploads.storage.append import Appender
+from uploads.storage.spool import Appender
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
 

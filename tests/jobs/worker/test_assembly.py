@@ -13,7 +13,8 @@ from uploads.jobs.lifecycle.failure_report import AttemptFailed
 from uploads.jobs.worker import task
 from uploads.jobs.worker.assembly import make_whole
 from uploads.models import State, UploadJob
-from uploads.storage import disk, parts
+from uploads.storage import parts
+from uploads.storage.kept import local
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
 
@@ -33,12 +34,12 @@ def in_parts(state: str = State.QUEUED) -> UploadJob:
     """A job whose file lies in parts."""
     job = make_job(state, size=len(WHOLE), sha256="", filename="notes.txt", kind="", content_type="")
     ids = [uuid4() for _ in PIECES]
-    disk.spool_directory().mkdir(parents=True, exist_ok=True)
+    local.spool_directory().mkdir(parents=True, exist_ok=True)
     for part_id, data in zip(ids, PIECES, strict=True):
-        disk.spool_path(part_id).write_bytes(data)
+        local.spool_path(part_id).write_bytes(data)
     parts.collect(job.pk, ids)
     for part_id in ids:
-        disk.spool_path(part_id).unlink()
+        local.spool_path(part_id).unlink()
     return job
 
 
@@ -48,7 +49,7 @@ def go_on() -> bool:
 
 def is_whole(job: UploadJob) -> None:
     job.refresh_from_db()
-    assert disk.file_path(job.pk).read_bytes() == WHOLE
+    assert local.file_path(job.pk).read_bytes() == WHOLE
     assert job.sha256 == hashlib.sha256(WHOLE).hexdigest()
     assert not parts.directory(job.pk).exists()
 
@@ -83,8 +84,8 @@ def test_a_stop_leaves_the_parts_for_another_attempt() -> None:
 
 def test_a_crash_after_the_rename_is_made_good() -> None:
     job = in_parts(State.RUNNING)
-    disk.file_path(job.pk).parent.mkdir(parents=True)
-    disk.file_path(job.pk).write_bytes(WHOLE)
+    local.file_path(job.pk).parent.mkdir(parents=True)
+    local.file_path(job.pk).write_bytes(WHOLE)
     assert make_whole(job, go_on)
     is_whole(job)
 

@@ -19,7 +19,7 @@ from uploads.jobs.lifecycle.failure_report import AttemptFailed, FailureReport
 from uploads.jobs.worker import shutdown, task
 from uploads.models import Artifact, Attempt, ErrorRecord, Message, Outcome, State, UploadJob
 from uploads.processing.sandbox.client.sandbox import Done
-from uploads.storage import disk
+from uploads.storage.kept import local
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,7 +62,7 @@ def test_artifacts_lie_under_their_attempt(png: bytes) -> None:
     task.work(str(job.pk))
 
     artifact = Artifact.objects.get(name="thumbnail.webp")
-    path = disk.artifact_path(job.pk, 1, artifact.name)
+    path = local.artifact_path(job.pk, 1, artifact.name)
     assert path.stat().st_size == artifact.size
 
 
@@ -72,12 +72,12 @@ def test_a_damaged_file_raises_a_structured_report_and_leaves_no_artifacts(png: 
 
     assert (report.code, report.attempt, report.kind) == ("corrupt_file", 1, "image")
     assert FailureReport.loads(f"{AttemptFailed(report)} : Traceback …") == report
-    assert not disk.attempt_directory(job.pk, 1).exists()
+    assert not local.attempt_directory(job.pk, 1).exists()
 
 
 def test_a_file_deleted_between_upload_and_work_is_missing() -> None:
     job = make_job(data=b"x")
-    disk.file_path(job.pk).unlink()
+    local.file_path(job.pk).unlink()
     assert failure_of(job).code == "file_missing"
 
 
@@ -154,7 +154,7 @@ def test_a_job_cancelled_in_mid_attempt_keeps_nothing_of_it(
     task.work(str(job.pk))
     job.refresh_from_db()
     assert job.state == State.CANCELLED
-    assert not Artifact.objects.exists() and not disk.attempt_directory(job.pk, 1).exists()
+    assert not Artifact.objects.exists() and not local.attempt_directory(job.pk, 1).exists()
     assert not ErrorRecord.objects.exists()
 
 
@@ -168,7 +168,7 @@ def test_a_job_deleted_in_mid_attempt_is_nobodys_failure(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(type(task.sandbox()), "run", deleted)
     task.work(str(job.pk))  # raises nothing
-    assert not ErrorRecord.objects.exists() and not disk.attempt_directory(job.pk, 1).exists()
+    assert not ErrorRecord.objects.exists() and not local.attempt_directory(job.pk, 1).exists()
 
 
 def test_a_message_that_quotes_the_file_is_one_line_and_reads_one_way(

@@ -17,8 +17,8 @@ from uploads.intake.tus import headers
 from uploads.jobs.resumable import uploads
 from uploads.jobs.resumable.uploads import Upload
 from uploads.models import Concat, State
-from uploads.storage.append import Appender
 from uploads.storage.fence import Superseded
+from uploads.storage.spool import Appender
 
 # The next bytes are read while the last ones are made durable: no more than twice this is ever uncommitted.
 COMMIT_BYTES = 8 << 20

@@ -22,9 +22,9 @@ from uploads.jobs.lifecycle import capacity, execution
 from uploads.jobs.resumable import concatenation, uploads
 from uploads.jobs.resumable.uploads import Upload
 from uploads.models import Concat
-from uploads.storage import append
-from uploads.storage.durable import StorageUnavailable
+from uploads.storage import spool
 from uploads.storage.fence import Superseded
+from uploads.storage.fsync import StorageUnavailable
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -113,7 +113,7 @@ def _open(user: User, said: headers.Creation) -> Upload:
             # With our own row in the sum: of two that race for the last space, not both get it.
             admission.check_disk(0, afresh=True)
         if said.length == 0:
-            append.create(upload.id)  # else its first writer makes it
+            spool.create(upload.id)  # else its first writer makes it
     except (Refused, StorageUnavailable):
         uploads.withdraw(upload.id)
         raise

@@ -22,8 +22,8 @@ from uploads.jobs.repair import cleanup, rescue, resumables
 from uploads.jobs.repair.rescue import Finding
 from uploads.jobs.worker import shutdown
 from uploads.linux import processes
-from uploads.storage import inventory
-from uploads.storage.durable import StorageUnavailable
+from uploads.storage import scan
+from uploads.storage.fsync import StorageUnavailable
 from uploads.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -48,7 +48,7 @@ class Keeper:
         self._rescue = rescue.Rescue(node.boot_id, node.pid_namespace)
         self._stall = StallWatch(node, board)
         self._pusher = 0
-        self._prefixes = cycle(inventory.PREFIXES)
+        self._prefixes = cycle(scan.PREFIXES)
         self._in_touch_since = time.monotonic()
         self._round_at = time.monotonic()
 
@@ -180,7 +180,7 @@ def sweep_once(*, dry_run: bool) -> list[Finding]:
         *resumables.stray_fences(dry_run=dry_run),
         *resumables.old_transfers(dry_run=dry_run),
     ]
-    for prefix in inventory.PREFIXES:
+    for prefix in scan.PREFIXES:
         found += cleanup.stray_files(prefix, dry_run=dry_run)
         found += cleanup.lost_artifacts(prefix, dry_run=dry_run)
     time.sleep(rescue.CONFIRM_SECONDS)

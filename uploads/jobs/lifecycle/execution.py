@@ -25,8 +25,9 @@ from uploads.jobs.lifecycle.worker_id import Worker
 from uploads.jobs.queue import producer
 from uploads.models import Artifact, ErrorRecord, Outcome, State, UploadJob
 from uploads.models.job import PRIORITIES
-from uploads.storage import disk, parts
-from uploads.storage.durable import StorageUnavailable
+from uploads.storage import parts
+from uploads.storage.fsync import StorageUnavailable
+from uploads.storage.kept import local
 from uploads.telemetry import metrics
 from uploads.telemetry.logs import get_logger
 
@@ -217,7 +218,7 @@ def retry(job_id: UUID) -> None:
                 "wrong_state",
                 f"The job is {job.get_state_display()}; only failed and cancelled jobs are retried.",
             )
-        if not (disk.file_path(job_id).is_file() or parts.pending(job_id)):
+        if not (local.file_path(job_id).is_file() or parts.pending(job_id)):
             raise Refused("wrong_state", "The file of this job is not here any more. Send it again.")
         moved = UploadJob.objects.filter(pk=job_id, state=job.state).update(
             state=State.QUEUED, progress=0, note="", finished_at=None, budget_from=F("attempt"),
@@ -258,7 +259,7 @@ def _locked(job_id: UUID) -> UploadJob:
 
 def _remove_bytes(job_id: UUID) -> None:
     try:
-        disk.remove_job(job_id)
+        local.remove_job(job_id)
         parts.drop(job_id)
     except StorageUnavailable as wrong:
         # The row is gone and stays so; the sweep finds files without one.

@@ -21,9 +21,10 @@ from django_q.models import Task
 from uploads.jobs.lifecycle import execution
 from uploads.jobs.repair.rescue import Finding
 from uploads.models import Node, State, UploadJob
-from uploads.storage import disk, inventory
-from uploads.storage.durable import storage_errors
-from uploads.storage.inventory import Found
+from uploads.storage import scan
+from uploads.storage.fsync import storage_errors
+from uploads.storage.kept import local
+from uploads.storage.scan import Found
 from uploads.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -49,20 +50,20 @@ def partial_uploads(*, dry_run: bool = False) -> list[Finding]:
         if not dry_run:
             if not execution.abandon(job_id):
                 continue
-            disk.remove_job(job_id)
+            local.remove_job(job_id)
         found.append(Finding("an upload without news for too long", "given up", job_id))
     return found
 
 
 def stray_spool(*, dry_run: bool = False) -> list[Finding]:
     """Remove incoming files that belong to no job. Raises DatabaseError and StorageUnavailable."""
-    old = (one for one in inventory.spooled(time.time()) if one.age > _stray_age())
+    old = (one for one in scan.spooled(time.time()) if one.age > _stray_age())
     return [_removed(one, "an incoming file without a job", dry_run) for one in _without_row(old)]
 
 
 def stray_files(prefix: str, *, dry_run: bool = False) -> list[Finding]:
     """Remove kept files, of one prefix, that belong to no job. Raises DatabaseError and StorageUnavailable."""
-    old = (one for one in inventory.kept(prefix, time.time()) if one.age > _stray_age())
+    old = (one for one in scan.kept(prefix, time.time()) if one.age > _stray_age())
     return [_removed(one, "a kept file without a job", dry_run) for one in _without_row(old)]
 
 
@@ -72,7 +73,7 @@ def lost_artifacts(prefix: str, *, dry_run: bool = False) -> list[Finding]:
     Raises DatabaseError and StorageUnavailable.
     """
     found = []
-    old = (one for one in inventory.derived(prefix, time.time()) if one.age > LOST_ARTIFACTS_AGE)
+    old = (one for one in scan.derived(prefix, time.time()) if one.age > LOST_ARTIFACTS_AGE)
     for batch in _batches(old):
         rows = UploadJob.objects.in_bulk({one.job_id for one in batch})
         for one in batch:
@@ -117,7 +118,7 @@ def _stray_age() -> float:
 def _silence(job_id: UUID) -> float:
     """Seconds since bytes of a receiving job came in; endless where there are none."""
     try:
-        return time.time() - disk.spool_path(job_id).stat().st_mtime
+        return time.time() - local.spool_path(job_id).stat().st_mtime
     except FileNotFoundError:
         return float("inf")
 

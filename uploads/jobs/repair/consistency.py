@@ -18,7 +18,8 @@ from django.db.models.functions import Now
 from uploads.jobs.queue import producer
 from uploads.jobs.repair import cleanup, rescue, resumables
 from uploads.models import Artifact, Attempt, ErrorRecord, Node, Outcome, State, UploadJob
-from uploads.storage import disk, inventory, parts
+from uploads.storage import parts, scan
+from uploads.storage.kept import local
 
 NODE_SILENCE = timedelta(seconds=15)
 MANY = 2_000  # rows read at a time
@@ -65,7 +66,7 @@ def _files() -> Iterator[Diagnosis]:
 def _strays() -> Iterator[Diagnosis]:
     for one in _sweepable():
         yield Diagnosis(f"{one}; to be {one.cure} by the sweep, within half an hour.")
-    for path in inventory.strangers():
+    for path in scan.strangers():
         yield Diagnosis(f"{path} is not of our making; look at it, then move it away.", wrong=False)
 
 
@@ -75,7 +76,7 @@ def _sweepable() -> Iterator[rescue.Finding]:
     yield from resumables.expired_transfers(dry_run=True)
     yield from resumables.stray_fences(dry_run=True)
     yield from cleanup.stray_spool(dry_run=True)
-    for prefix in inventory.PREFIXES:
+    for prefix in scan.PREFIXES:
         yield from cleanup.stray_files(prefix, dry_run=True)
         yield from cleanup.lost_artifacts(prefix, dry_run=True)
 
@@ -87,7 +88,7 @@ def _artifacts() -> Iterator[Diagnosis]:
                 f"Artifact {one.name} of job {one.job_id} is from attempt {one.attempt}, "
                 f"but attempt {one.job.attempt} is the last."
             )
-        path = disk.artifact_path(one.job_id, one.attempt, one.name)
+        path = local.artifact_path(one.job_id, one.attempt, one.name)
         if not path.is_file() and Artifact.objects.filter(pk=one.pk).exists():
             yield Diagnosis(f"Artifact {one.name} of job {one.job_id} has no file; retry is of no use to it.")
 
@@ -176,7 +177,7 @@ def _idle(job_ids: list[UUID]) -> int:
 
 def _kept_size(job_id: UUID) -> int | None:
     try:
-        return parts.size(job_id) if parts.pending(job_id) else disk.file_path(job_id).stat().st_size
+        return parts.size(job_id) if parts.pending(job_id) else local.file_path(job_id).stat().st_size
     except FileNotFoundError:
         return None
 
@@ -184,5 +185,5 @@ def _kept_size(job_id: UUID) -> int | None:
 def census() -> str:
     """What was compared, in a sentence."""
     began = time.time()
-    files = sum(1 for prefix in inventory.PREFIXES for _one in inventory.kept(prefix, began))
+    files = sum(1 for prefix in scan.PREFIXES for _one in scan.kept(prefix, began))
     return f"Jobs: {UploadJob.objects.count()}, kept files: {files}, messages: {producer.depth()}."

@@ -21,8 +21,9 @@ from uploads.jobs.lifecycle import execution
 from uploads.jobs.repair.rescue import Finding
 from uploads.jobs.resumable import uploads
 from uploads.models import Concat, JobQuerySet, Transfer, UploadJob
-from uploads.storage import disk, fence, inventory, parts
-from uploads.storage.durable import storage_errors
+from uploads.storage import fence, parts, scan
+from uploads.storage.fsync import storage_errors
+from uploads.storage.kept import local
 from uploads.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -61,7 +62,7 @@ def expired_transfers(*, dry_run: bool = False) -> list[Finding]:
                 expired = late.filter(pk=job_id).select_for_update().first()
                 if job is None or expired is None or not execution.abandon(job_id):
                     continue
-            disk.remove_job(job_id)
+            local.remove_job(job_id)
         found.append(Finding("a resumable upload has expired", "given up", job_id))
     return found
 
@@ -81,19 +82,19 @@ def stray_fences(*, dry_run: bool = False) -> list[Finding]:
     """Remove fences of uploads that are over or of processes that have ended, and parts whose whole has gone."""
     now = time.time()
     found = []
-    for job_id in _without(inventory.fences(now), UploadJob.objects.receiving()):
+    for job_id in _without(scan.fences(now), UploadJob.objects.receiving()):
         if not dry_run:
             with storage_errors():
                 fence.remove(job_id)
         found.append(Finding("a fence without an upload", "removed", job_id))
-    spares = [one.path for one in inventory.spares(now) if one.age > STRAY_AGE][:BATCH]
+    spares = [one.path for one in scan.spares(now) if one.age > STRAY_AGE][:BATCH]
     if spares and not dry_run:
         with storage_errors():
             for path in spares:
                 path.unlink(missing_ok=True)  # whose process still wants it makes another one
     if spares:
         found.append(Finding(f"{len(spares)} fences were kept and not used", "removed"))
-    for job_id in _without(inventory.parts(now), UploadJob.objects.all()):
+    for job_id in _without(scan.parts(now), UploadJob.objects.all()):
         if not dry_run:
             parts.drop(job_id)
         found.append(Finding("parts without their whole", "removed", job_id))
@@ -116,11 +117,11 @@ def _finish(transfer: Transfer) -> bool:
 def _shut() -> list[UUID]:
     """Uploads on which nobody may write on, at most BATCH: whole ones, for the moment until they are queued."""
     with storage_errors():
-        shut = (one.job_id for one in inventory.fences(time.time()) if fence.is_shut(one.job_id))
+        shut = (one.job_id for one in scan.fences(time.time()) if fence.is_shut(one.job_id))
         return list(islice(shut, BATCH))
 
 
-def _without(found: Iterator[inventory.Found], jobs: JobQuerySet) -> list[UUID]:
+def _without(found: Iterator[scan.Found], jobs: JobQuerySet) -> list[UUID]:
     """Those older than an hour whose job is not among `jobs`, at most BATCH."""
     old = [one.job_id for one in found if one.age > STRAY_AGE][:BATCH]
     there = set(jobs.filter(pk__in=old).values_list("pk", flat=True))

@@ -16,8 +16,9 @@ from uploads.codes import Refused
 from uploads.jobs.lifecycle import capacity
 from uploads.jobs.resumable import uploads
 from uploads.models import Concat, State, Transfer, UploadJob
-from uploads.storage import disk, parts
-from uploads.storage.durable import StorageUnavailable
+from uploads.storage import parts
+from uploads.storage.fsync import StorageUnavailable
+from uploads.storage.kept import local
 from uploads.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -68,7 +69,7 @@ def join(owner_id: int, part_ids: Sequence[UUID], filename: str, declared_type: 
         raise
     for part_id in part_ids:
         try:
-            disk.remove_job(part_id)
+            local.remove_job(part_id)
         except StorageUnavailable as wrong:
             log.error("storage.removal_failed", job=str(part_id), reason=str(wrong))  # the sweep finds it
     log.info("job.joined", job=str(job_id), parts=len(part_ids), size=total)

@@ -21,8 +21,9 @@ from uploads.db.insertion import Insertion
 from uploads.db.sql import dialect, key
 from uploads.jobs.lifecycle import capacity, execution, submission
 from uploads.models import Concat, State, Transfer, UploadJob
-from uploads.storage import append, disk, fence
-from uploads.storage.durable import StorageUnavailable, storage_errors
+from uploads.storage import fence, spool
+from uploads.storage.fsync import StorageUnavailable, storage_errors
+from uploads.storage.kept import local
 from uploads.telemetry import metrics
 from uploads.telemetry.logs import get_logger
 
@@ -121,7 +122,7 @@ def withdraw(job_id: UUID) -> None:
     with transaction.atomic():
         execution.abandon(job_id)
         Transfer.objects.filter(pk=job_id).delete()
-    disk.remove_job(job_id)
+    local.remove_job(job_id)
 
 
 def tell_length(upload: Upload, length: int) -> None:
@@ -198,7 +199,7 @@ def settle(job_id: UUID) -> None:
     """Count what the present writer has written and not yet said, so that nobody has to send it again."""
     if recover(job_id):
         return
-    found = append.arrived(job_id)
+    found = spool.arrived(job_id)
     if found is not None and found[0] == fence.CLOSED:
         # Closed as whole, and stopped just before it got its final name: nobody can write on.
         Transfer.objects.filter(pk=job_id, length=found[1], offset__lt=found[1]).update(offset=found[1])
@@ -214,7 +215,7 @@ def recover(job_id: UUID) -> bool:
 
     Whoever put it there was about to queue it, or was stopped between the two.
     """
-    size = append.kept(job_id)
+    size = spool.kept(job_id)
     if size is None:
         return False
     Transfer.objects.filter(pk=job_id, length=size, offset__lt=size).update(offset=size)
@@ -227,7 +228,7 @@ def finish(upload: Upload, sha256: str = "") -> Upload:
     `sha256` is that of the whole, where it is known; else the worker finds it out.
     """
     if upload.transfer.concat == Concat.NONE:
-        size = append.keep(upload.id)
+        size = spool.keep(upload.id)
         if size is None or size != upload.transfer.length:
             lost(upload.id, size)
     return land(upload, sha256)
@@ -244,7 +245,7 @@ def land(upload: Upload, sha256: str) -> Upload:
     except Refused:
         job = UploadJob.objects.filter(pk=upload.id).first()
         if job is None or job.state in (State.RECEIVING, State.CANCELLED):
-            disk.remove_job(upload.id)
+            local.remove_job(upload.id)
             raise Refused("gone") from None
     else:
         _count(size)
@@ -266,7 +267,7 @@ def lost(job_id: UUID, size: int | None = None) -> None:
         log.error("transfer.bytes_lost", job=str(job_id), found=size)
     if state in (None, State.RECEIVING, State.CANCELLED):
         execution.abandon(job_id)
-        disk.remove_job(job_id)
+        local.remove_job(job_id)
         raise Refused("gone", "The bytes of this upload are not here any more. Send them again.")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from uploads.models import UploadJob
-from uploads.storage import disk, parts
+from uploads.storage import parts
+from uploads.storage.kept import local
 
 
 def make_whole(job: UploadJob, stopped: Callable[[], bool]) -> bool:
@@ -14,7 +15,7 @@ def make_whole(job: UploadJob, stopped: Callable[[], bool]) -> bool:
     False where `stopped` said so, or the attempt is not the job's any more. Raises StorageUnavailable, and
     FileNotFoundError where there is no file.
     """
-    if disk.file_path(job.pk).is_file():
+    if local.file_path(job.pk).is_file():
         if job.sha256:
             return True
         digest = parts.digest_of(job.pk, stopped)

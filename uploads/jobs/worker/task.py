@@ -20,8 +20,8 @@ from uploads.jobs.worker.heartbeat import Heartbeat
 from uploads.models import UploadJob
 from uploads.processing.sandbox.client.sandbox import Done, Failed, Sandbox, SandboxConfig, Stopped
 from uploads.processing.sanitize import clean_text
-from uploads.storage import disk
-from uploads.storage.durable import StorageUnavailable
+from uploads.storage.fsync import StorageUnavailable
+from uploads.storage.kept import local
 from uploads.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -89,18 +89,18 @@ def _wake_again_if_early(job_id: UUID) -> None:
 
 def _attempt(job: UploadJob) -> bool:
     """Open the file in the sandbox and commit what comes of it; whether its artifacts are to stay."""
-    artifacts = disk.open_attempt(job.pk, job.attempt)
+    artifacts = local.open_attempt(job.pk, job.attempt)
     with Heartbeat(job.pk, job.attempt) as heartbeat:
         outcome = None
         if make_whole(job, lambda: bool(heartbeat.reason)):
             outcome = sandbox().run(
-                disk.file_path(job.pk), job.filename, artifacts,
+                local.file_path(job.pk), job.filename, artifacts,
                 on_progress=heartbeat.progress, stop_fd=heartbeat.stop_fd,
             )  # fmt: skip
     match outcome:
         case Done():
             if outcome.artifacts:
-                disk.close_attempt(job.pk, job.attempt, keep=True)
+                local.close_attempt(job.pk, job.attempt, keep=True)
             moved = execution.succeed(job.pk, job.attempt, outcome)
             if not moved:
                 log.info("attempt.fenced_off")
@@ -118,7 +118,7 @@ def _clear(job: UploadJob, *, kept: bool) -> None:
     """Remove what an attempt leaves that did not win."""
     if not kept:
         try:
-            disk.close_attempt(job.pk, job.attempt, keep=False)
+            local.close_attempt(job.pk, job.attempt, keep=False)
         except StorageUnavailable as wrong:
             log.error("storage.removal_failed", reason=str(wrong))
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError
 
 from uploads.jobs.queue import producer
 from uploads.jobs.repair import consistency
-from uploads.storage.durable import StorageUnavailable
+from uploads.storage.fsync import StorageUnavailable
 
 SHOWN = 200
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError
 
 from uploads.jobs.cluster import maintenance
 from uploads.jobs.queue import producer
-from uploads.storage.durable import StorageUnavailable
+from uploads.storage.fsync import StorageUnavailable
 
 
 class Command(BaseCommand):

@@ -12,9 +12,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from uploads.storage import append, disk, fence
-from uploads.storage.append import Appender
+from uploads.storage import fence, spool
 from uploads.storage.fence import CLOSED, Superseded
+from uploads.storage.kept import local
+from uploads.storage.spool import Appender
 
 pytestmark = pytest.mark.usefixtures("data_dir")
 
@@ -22,12 +23,12 @@ pytestmark = pytest.mark.usefixtures("data_dir")
 @pytest.fixture
 def job_id() -> UUID:
     made = uuid4()
-    append.create(made)
+    spool.create(made)
     return made
 
 
 def stored(job_id: UUID) -> bytes:
-    return disk.spool_path(job_id).read_bytes()
+    return local.spool_path(job_id).read_bytes()
 
 
 def opened(job_id: UUID, generation: int, offset: int = 0, *, tentative: bool = False) -> Appender:
@@ -75,7 +76,7 @@ def test_nobody_begins_beyond_the_bytes_that_are_there(job_id: UUID, first: Appe
     first.write(b"abc")
     with pytest.raises(FileNotFoundError):
         opened(job_id, 2, 4)
-    disk.spool_path(job_id).unlink()
+    local.spool_path(job_id).unlink()
     with pytest.raises(FileNotFoundError):
         opened(job_id, 3, 3)
 
@@ -182,8 +183,8 @@ class TestBeingFirst:
         assert stored(one) == b"abcdef"
 
     def test_what_an_earlier_life_left_in_the_spool_does_not_count(self, one: UUID) -> None:
-        append.create(one)
-        disk.spool_path(one).write_bytes(b"old and long")
+        spool.create(one)
+        local.spool_path(one).write_bytes(b"old and long")
         first = Appender.first(one)
         assert first is not None
         first.write(b"new")
@@ -194,7 +195,7 @@ class TestBeingFirst:
         first = Appender.first(one)
         assert first is not None
         first.withdraw()
-        assert not disk.spool_path(one).exists() and not fence.fence_path(one).exists()
+        assert not local.spool_path(one).exists() and not fence.fence_path(one).exists()
 
     def test_a_fence_that_is_used_again_lets_nobody_of_its_last_upload_write(self, one: UUID) -> None:
         late = Appender.first(one)
@@ -225,14 +226,14 @@ class TestBeingFirst:
 class TestArrived:
     def test_what_the_present_writer_has_written_counts(self, job_id: UUID, first: Appender) -> None:
         first.write(b"abc")
-        assert append.arrived(job_id) == (1, 3)
+        assert spool.arrived(job_id) == (1, 3)
 
     def test_unverified_bytes_do_not_until_they_are(self, job_id: UUID) -> None:
         writer = opened(job_id, 1, tentative=True)
         writer.write(b"abc")
-        assert append.arrived(job_id) is None
+        assert spool.arrived(job_id) is None
         writer.confirm()
-        assert append.arrived(job_id) == (1, 3)
+        assert spool.arrived(job_id) == (1, 3)
         writer.close()
 
     def test_bytes_from_before_a_restart_of_the_machine_do_not(
@@ -240,41 +241,41 @@ class TestArrived:
     ) -> None:
         first.write(b"abc")
         monkeypatch.setattr(fence, "_boot_id", lambda: b"another".ljust(36))
-        assert append.arrived(job_id) is None
+        assert spool.arrived(job_id) is None
 
     def test_where_nobody_wrote_there_is_nothing(self, job_id: UUID) -> None:
-        assert append.arrived(job_id) is None
-        assert append.arrived(uuid4()) is None
+        assert spool.arrived(job_id) is None
+        assert spool.arrived(uuid4()) is None
 
     def test_a_torn_fence_lets_nothing_count(self, job_id: UUID, first: Appender) -> None:
         first.write(b"abc")
         os.truncate(fence.fence_path(job_id), 4)
-        assert append.arrived(job_id) is None
+        assert spool.arrived(job_id) is None
 
 
 class TestKeeping:
     def test_a_whole_file_gets_its_name_and_takes_no_more(self, job_id: UUID, first: Appender) -> None:
         first.write(b"abc")
-        assert append.keep(job_id) == 3
+        assert spool.keep(job_id) == 3
         with pytest.raises(Superseded):
             first.write(b"late")
-        assert disk.file_path(job_id).read_bytes() == b"abc"
+        assert local.file_path(job_id).read_bytes() == b"abc"
 
     def test_it_may_be_done_again(self, job_id: UUID, first: Appender) -> None:
         first.write(b"abc")
-        assert [append.keep(job_id), append.keep(job_id)] == [3, 3]
+        assert [spool.keep(job_id), spool.keep(job_id)] == [3, 3]
 
     def test_what_is_nowhere_is_told(self) -> None:
-        assert append.keep(uuid4()) is None
+        assert spool.keep(uuid4()) is None
 
     def test_a_removed_upload_takes_no_more_though_a_writer_has_it_open(
         self, job_id: UUID, first: Appender
     ) -> None:
-        disk.remove_job(job_id)
+        local.remove_job(job_id)
         with pytest.raises(Superseded):
             first.write(b"late")
         assert not fence.fence_path(job_id).exists()
-        assert not disk.spool_path(job_id).exists()
+        assert not local.spool_path(job_id).exists()
 
     def test_what_was_closed_and_not_named_before_a_power_cut_is_begun_anew(
         self, job_id: UUID, first: Appender, monkeypatch: pytest.MonkeyPatch
@@ -294,7 +295,7 @@ class TestKeeping:
         assert fence.is_shut(job_id)
 
     def test_no_generation_reaches_the_closed_one(self, job_id: UUID) -> None:
-        append.keep(job_id)
+        spool.keep(job_id)
         fence.Fence.open(job_id, create=True).close()
         fence.shut(job_id)
         with pytest.raises(Superseded):
@@ -308,7 +309,7 @@ def test_no_descriptor_is_left_open(job_id: UUID, data_dir: Path) -> None:
         opened(job_id, 1)
     with pytest.raises(FileNotFoundError):
         opened(job_id, 2, 9)
-    append.arrived(job_id)
-    append.keep(job_id)
-    disk.remove_job(job_id)
+    spool.arrived(job_id)
+    spool.keep(job_id)
+    local.remove_job(job_id)
     assert len(list(Path("/proc/self/fd").iterdir())) == before

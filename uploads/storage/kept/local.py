@@ -19,7 +19,7 @@ from uuid import UUID
 from django.conf import settings
 
 from uploads.storage import fence
-from uploads.storage.durable import make_directory, storage_errors, sync_directory
+from uploads.storage.fsync import make_directory, storage_errors, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from uploads.storage import disk, fence
+from uploads.storage import fence
 from uploads.storage import parts as parts_of
-from uploads.storage.durable import storage_errors
+from uploads.storage.fsync import storage_errors
+from uploads.storage.kept import local
 
 PREFIXES = tuple(f"{number:02x}" for number in range(256))
 
@@ -32,17 +33,17 @@ class Found:
 
 def spooled(now: float) -> Iterator[Found]:
     """Incoming files; `now` is the time of the clock that stamps files, time.time()."""
-    yield from _jobs_in(disk.spool_directory(), now)
+    yield from _jobs_in(local.spool_directory(), now)
 
 
 def kept(prefix: str, now: float) -> Iterator[Found]:
     """Kept files whose job's id begins with `prefix`, one of PREFIXES."""
-    yield from _jobs_in(disk.files_directory() / prefix, now)
+    yield from _jobs_in(local.files_directory() / prefix, now)
 
 
 def derived(prefix: str, now: float) -> Iterator[Found]:
     """Directories of attempts whose job's id begins with `prefix`; one of attempt 0 has no attempts in it."""
-    for job in _jobs_in(disk.artifacts_directory() / prefix, now):
+    for job in _jobs_in(local.artifacts_directory() / prefix, now):
         attempts = [entry for entry in _entries(job.path) if entry.name.isdigit()]
         if not attempts:
             yield job
@@ -68,13 +69,13 @@ def parts(now: float) -> Iterator[Found]:
 
 def strangers() -> Iterator[Path]:
     """Entries of our directories whose names we would not have given."""
-    for root in (disk.files_directory(), disk.artifacts_directory()):
+    for root in (local.files_directory(), local.artifacts_directory()):
         for entry in _entries(root):
             if entry.name not in PREFIXES:
                 yield Path(entry.path)
             else:
                 yield from _misnamed(Path(entry.path))
-    for one in (disk.spool_directory(), fence.fences_directory(), parts_of.parts_directory()):
+    for one in (local.spool_directory(), fence.fences_directory(), parts_of.parts_directory()):
         yield from _misnamed(one)
 
 

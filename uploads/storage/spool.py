@@ -10,9 +10,9 @@ import contextlib
 import os
 from uuid import UUID
 
-from uploads.storage.disk import file_path, spool_directory, spool_path
-from uploads.storage.durable import make_directory, storage_errors, sync_directory
 from uploads.storage.fence import CLOSED, Fence, Superseded, remove, shut
+from uploads.storage.fsync import make_directory, storage_errors, sync_directory
+from uploads.storage.kept.local import file_path, spool_directory, spool_path
 
 
 class Appender:

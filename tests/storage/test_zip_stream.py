@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from uploads.storage.bundle import PIECE, Entry, stream
+from uploads.storage.zip_stream import PIECE, Entry, stream
 
 NOW = datetime(2026, 11, 24, 22, 20, 10, tzinfo=UTC)
 

@@ -12,15 +12,15 @@ from uuid import uuid4
 
 import pytest
 
-from uploads.storage import disk
-from uploads.storage.durable import StorageUnavailable
+from uploads.storage.fsync import StorageUnavailable
+from uploads.storage.kept import local
 
 
 def test_two_may_remove_a_jobs_bytes_at_the_same_time(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = uuid4()
-    attempt = disk.open_attempt(job_id, 1)
+    attempt = local.open_attempt(job_id, 1)
     (attempt / "thumbnail.webp").write_bytes(b"x")
     remove = shutil.rmtree
 
@@ -30,20 +30,20 @@ def test_two_may_remove_a_jobs_bytes_at_the_same_time(
         raise FileNotFoundError(path / "1")
 
     monkeypatch.setattr(shutil, "rmtree", raced)
-    disk.remove_job(job_id)
+    local.remove_job(job_id)
     assert not attempt.parent.exists()
 
 
 class TestAFileOnItsWayIn:
     @pytest.fixture
-    def incoming(self, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[disk.Incoming]:
-        monkeypatch.setattr(disk, "FLUSH_BYTES", 4)
-        made = disk.Incoming(uuid4())
+    def incoming(self, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.Incoming]:
+        monkeypatch.setattr(local, "FLUSH_BYTES", 4)
+        made = local.Incoming(uuid4())
         yield made
         made.discard()
 
     def test_is_sent_to_the_disk_while_more_comes(
-        self, incoming: disk.Incoming, monkeypatch: pytest.MonkeyPatch
+        self, incoming: local.Incoming, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         flushed, sync = threading.Event(), os.fdatasync
         monkeypatch.setattr(os, "fdatasync", lambda handle: (sync(handle), flushed.set()))
@@ -52,10 +52,10 @@ class TestAFileOnItsWayIn:
         incoming.write(b"def")
         assert flushed.wait(10)
         incoming.keep()
-        assert disk.file_path(incoming.job_id).read_bytes() == b"abcdef"
+        assert local.file_path(incoming.job_id).read_bytes() == b"abcdef"
 
     def test_what_went_wrong_meanwhile_is_told_before_anybody_is_told_that_it_is_kept(
-        self, incoming: disk.Incoming, monkeypatch: pytest.MonkeyPatch
+        self, incoming: local.Incoming, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fails(_handle: int) -> None:
             raise OSError(errno.EIO, "Input/output error")
