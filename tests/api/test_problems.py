@@ -15,7 +15,7 @@ from django.test import Client
 from tests.api.conftest import by_token, problem_of
 from tests.factories import make_error
 from tests.paths import ROOT
-from uploads.api import describe, problems
+from uploads.api import openapi, problems
 from uploads.api.api import api
 from uploads.codes import REFUSALS, Refused
 from uploads.jobs.lifecycle import permissions
@@ -182,7 +182,7 @@ def test_the_description_speaks_of_problems_as_problems() -> None:
                     assert list(response["content"]) == [problems.CONTENT_TYPE], (method, path, status)
             assert 401 in operation["responses"], (method, path)
             assert (403 in operation["responses"]) or method == "get", (method, path)
-    assert describe.answers("not_found")["responses"][404]["description"] == "Not Found: `not_found`"
+    assert openapi.answers("not_found")["responses"][404]["description"] == "Not Found: `not_found`"
 
 
 def test_a_problem_is_told_in_the_language_asked_for(client: Client, db: None) -> None:

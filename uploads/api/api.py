@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from uploads.api import errors, files, jobs, pauses, problems, uploads
+from uploads.api import problems
 from uploads.api.auth import Bearer, Session
-from uploads.api.describe import DescribedAPI
+from uploads.api.openapi import DescribedAPI
+from uploads.api.routes import errors, files, jobs, pauses, uploads
 
 _DESCRIPTION = """\
 Send files, follow what becomes of them, fetch what was made of them.

@@ -12,9 +12,9 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_exempt
 
-from uploads.api import health, numbers, tus
 from uploads.api.api import api
 from uploads.api.problems import problem
+from uploads.api.routes import health, metrics, tus
 
 View = Callable[..., HttpResponseBase]
 
@@ -81,7 +81,7 @@ _patterns, _app_name, _namespace = api.urls
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", _watched(health.healthz), name="healthz"),
     path("readyz", _watched(health.readyz), name="readyz"),
-    path("metrics", _watched(numbers.metrics), name="metrics"),
+    path("metrics", _watched(metrics.metrics), name="metrics"),
     path("api/tus", tus.uploads),
     path("api/tus/", include(tus.urlpatterns)),
     path("api/", include((_faces(_patterns), _app_name), namespace=_namespace)),

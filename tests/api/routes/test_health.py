@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tests.factories import make_node
-from uploads.api import health
+from uploads.api.routes import health
 from uploads.jobs.cluster import node
 
 

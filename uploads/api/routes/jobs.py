@@ -11,9 +11,9 @@ from ninja import Query, Router
 from ninja.decorators import decorate_view
 
 from uploads.api.auth import user_of
-from uploads.api.describe import NOT_MODIFIED, answers
-from uploads.api.pages import Pages
-from uploads.api.schemas import JobErrorOut, JobErrors, JobOut, JobPage, JobQuery
+from uploads.api.openapi import NOT_MODIFIED, answers
+from uploads.api.pagination import Pages
+from uploads.api.schemas.job import JobErrorOut, JobErrors, JobOut, JobPage, JobQuery
 from uploads.jobs.lifecycle import execution, permissions, queue_position
 from uploads.models import State, UploadJob
 

@@ -11,7 +11,7 @@ from django.test import Client
 
 from tests.api.conftest import body, by_token, problem_of, url
 from tests.factories import make_artifact, make_job
-from uploads.api import files
+from uploads.api.routes import files
 from uploads.models import UploadJob
 from uploads.storage.kept import local
 

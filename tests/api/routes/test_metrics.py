@@ -15,7 +15,7 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.factories import make_error, make_job, make_node
-from uploads.api import numbers
+from uploads.api.routes import metrics
 from uploads.jobs.queue import producer
 
 
@@ -77,7 +77,7 @@ def test_without_a_database_the_rest_is_still_told(monkeypatch: pytest.MonkeyPat
     def gone() -> None:
         raise OperationalError("gone")
 
-    monkeypatch.setattr(numbers, "_gauges", gone)
+    monkeypatch.setattr(metrics, "_gauges", gone)
     seen = scrape()
     assert seen["wharfinger_database_up"] == 0
     assert "wharfinger_queue_depth" not in seen

@@ -9,7 +9,7 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
 from uploads.api.problems import CONTENT_TYPE, TABLE
-from uploads.api.schemas import Problem
+from uploads.api.schemas.job import Problem
 
 _REF = "#/components/schemas/{model}"
 # Any route behind a sign-in may answer these.

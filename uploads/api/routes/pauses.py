@@ -10,8 +10,8 @@ from ninja.responses import Status
 from pydantic import Field
 
 from uploads.api.auth import user_of
-from uploads.api.describe import answers
-from uploads.api.schemas import NewPause, PauseList, PauseOut
+from uploads.api.openapi import answers
+from uploads.api.schemas.job import NewPause, PauseList, PauseOut
 from uploads.codes import Refused
 from uploads.jobs.lifecycle import pauses, permissions
 from uploads.models import Pause

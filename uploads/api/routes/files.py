@@ -22,7 +22,7 @@ from ninja import Router
 
 from uploads.api import ranges
 from uploads.api.auth import user_of
-from uploads.api.describe import NOT_MODIFIED, answers, binary
+from uploads.api.openapi import NOT_MODIFIED, answers, binary
 from uploads.api.problems import problem
 from uploads.codes import Refused
 from uploads.db import connections

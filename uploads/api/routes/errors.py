@@ -10,9 +10,9 @@ from ninja import Query, Router
 from pydantic import Field
 
 from uploads.api.auth import user_of
-from uploads.api.describe import answers
-from uploads.api.pages import Pages
-from uploads.api.schemas import ErrorOut, ErrorPage, ErrorQuery, JobOut, Resolution
+from uploads.api.openapi import answers
+from uploads.api.pagination import Pages
+from uploads.api.schemas.job import ErrorOut, ErrorPage, ErrorQuery, JobOut, Resolution
 from uploads.codes import Refused
 from uploads.jobs.errors import review
 from uploads.jobs.lifecycle import execution, permissions

@@ -9,8 +9,8 @@ from django.urls import register_converter, reverse
 from ninja import Router
 
 from uploads.api.auth import user_of
-from uploads.api.describe import answers, binary
-from uploads.api.schemas import JobOut, JobsOut
+from uploads.api.openapi import answers, binary
+from uploads.api.schemas.job import JobOut, JobsOut
 from uploads.intake import receive
 
 router = Router(tags=["uploads"])
