@@ -52,7 +52,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "uploads.intake.server.request_log.RequestLogMiddleware",
-    "uploads.web.middleware.ContentSecurityPolicyMiddleware",
+    "uploads.web.security_headers.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -181,7 +181,7 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = directory("STATIC_ROOT", DATA_DIR / "static")  # WhiteNoise warns where there is none
 STATICFILES_FINDERS = [
-    "uploads.web.lean.LeanFinder",  # our own scripts without comments, compressed
+    "uploads.web.minify.LeanFinder",  # our own scripts without comments, compressed
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",
 ]
 WHITENOISE_USE_FINDERS = True  # serves without collectstatic too

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.factories import make_user
-from uploads.web import acquaintance
+from uploads.web.listing import sessions
 
 HTMX = {"HX-Request": "true"}
 
@@ -25,7 +25,7 @@ def data_dir(settings: Any, tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is remembered for a moment is not remembered from test to test."""
-    monkeypatch.setattr(acquaintance, "_known", {})
+    monkeypatch.setattr(sessions, "_known", {})
 
 
 @pytest.fixture

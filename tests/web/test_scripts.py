@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.paths import ROOT
-from uploads.web.texts import script_texts
+from uploads.web.wording.script_strings import script_texts
 
 SCRIPTS = ROOT / "uploads" / "static" / "uploads" / "js"
 

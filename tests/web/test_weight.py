@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 
 from tests.paths import ROOT
-from uploads.web.lean import LeanFinder, lean
+from uploads.web.minify import LeanFinder, lean
 
 MOST = 40_000
 

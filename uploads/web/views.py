@@ -22,10 +22,10 @@ from django.views.decorators.vary import vary_on_headers
 
 from uploads.codes import Refused
 from uploads.intake import receive
-from uploads.web import acquaintance, listing, pace, rows
-from uploads.web.answers import refusal_page
-from uploads.web.signed import PageRequest, signed_in
-from uploads.web.texts import script_texts
+from uploads.web.auth import PageRequest, signed_in
+from uploads.web.listing import changes, polling, row, sessions
+from uploads.web.responses import refusal_page
+from uploads.web.wording.script_strings import script_texts
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -43,16 +43,16 @@ def index(request: PageRequest) -> HttpResponseBase:
     """The page; for htmx the list alone, or its next rows; and the plain form's door."""
     if request.method == "POST":
         return _receive(request)
-    wanted = listing.Wanted.from_query(request.GET)
+    wanted = changes.Wanted.from_query(request.GET)
     after = request.GET.get("after", "")
-    jobs, more = listing.page(request.user, wanted, after)
+    jobs, more = changes.page(request.user, wanted, after)
     context = {
-        "rows": rows.rows(jobs, listing.line_for(job.state for job in jobs)),
+        "rows": row.rows(jobs, changes.line_for(job.state for job in jobs)),
         "wanted": wanted,
-        "filters": [(key, label) for key, (label, _states) in listing.FILTERS.items()],
-        "more": listing.cursor_of(jobs[-1]) if more else "",
+        "filters": [(key, label) for key, (label, _states) in changes.FILTERS.items()],
+        "more": changes.cursor_of(jobs[-1]) if more else "",
         "after": after,
-        "pause": listing.pause(job.state for job in jobs),
+        "pause": changes.pause(job.state for job in jobs),
     }
     if request.htmx:
         part = "more" if request.htmx.target == "more" else "list"
@@ -96,11 +96,11 @@ def live(request: PageRequest) -> HttpResponseBase:
     who this is.
     """
     tag = request.headers.get("If-None-Match", "").removeprefix("W/")
-    wanted = listing.Wanted.from_query(request.GET)
-    until, also = request.GET.get("until", ""), listing.named(request.GET.get("also", ""))
-    owner_id = acquaintance.of(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    wanted = changes.Wanted.from_query(request.GET)
+    until, also = request.GET.get("until", ""), changes.named(request.GET.get("also", ""))
+    owner_id = sessions.of(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     if owner_id is not None:
-        etag, wish = listing.glance(owner_id, wanted, until, also)
+        etag, wish = changes.glance(owner_id, wanted, until, also)
         if etag == tag:
             return _paced(HttpResponseNotModified(), etag, wish)
     return _changes(request, tag, wanted, until, also)
@@ -108,22 +108,22 @@ def live(request: PageRequest) -> HttpResponseBase:
 
 @signed_in
 def _changes(
-    request: PageRequest, tag: str, wanted: listing.Wanted, until: str, also: list[UUID]
+    request: PageRequest, tag: str, wanted: changes.Wanted, until: str, also: list[UUID]
 ) -> HttpResponseBase:
-    acquaintance.met(request.session.session_key, request.user.pk)
-    found = listing.changes(request.user, wanted, until, listing.known_versions(tag), also)
+    sessions.met(request.session.session_key, request.user.pk)
+    found = changes.changes(request.user, wanted, until, changes.known_versions(tag), also)
     if found.etag == tag:
         return _paced(HttpResponseNotModified(), found.etag, found.pause)
     context = {
-        "changed": rows.rows(found.changed, found.line),
-        "new": [(group.after, rows.rows(group.jobs, found.line)) for group in found.new],
+        "changed": row.rows(found.changed, found.line),
+        "new": [(group.after, row.rows(group.jobs, found.line)) for group in found.new],
         "gone": found.gone,
-        "announcement": rows.announcement(found.news),
+        "announcement": row.announcement(found.news),
     }
     return _paced(render(request, "uploads/_live.html", context), found.etag, found.pause)
 
 
 def _paced(response: HttpResponse, etag: str, wish: int) -> HttpResponse:
     response["ETag"] = etag
-    response["Poll-After"] = str(pace.pause(wish))
+    response["Poll-After"] = str(polling.pause(wish))
     return response

@@ -10,12 +10,12 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext
 
 from uploads.codes import Refused
-from uploads.web import words
+from uploads.web.wording import translated
 
 
 def refusal_page(request: HttpRequest, refused: Refused) -> HttpResponse:
     """A page that says why something was turned away."""
-    title, detail = gettext(refused.title), words.refusal(refused)
+    title, detail = gettext(refused.title), translated.refusal(refused)
     context = {
         "title": title,
         "detail": "" if detail == title else detail,

@@ -19,7 +19,7 @@ from uploads.jobs.lifecycle import execution, permissions
 from uploads.models import JobQuerySet, State, UploadJob
 from uploads.storage import parts, zip_stream
 from uploads.storage.kept import local
-from uploads.web.listing import Wanted
+from uploads.web.listing.changes import Wanted
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -13,8 +13,10 @@ from django.utils.translation import ngettext
 
 from uploads.jobs.lifecycle.queue_position import Line, Wait
 from uploads.models import ErrorRecord, State, Transfer, UploadJob
-from uploads.web import cards, listing, waiting, words
-from uploads.web.card import Card
+from uploads.web.cards import kinds
+from uploads.web.cards.card import Card
+from uploads.web.listing import changes
+from uploads.web.wording import translated, waiting
 
 
 @dataclass
@@ -26,11 +28,11 @@ class Row:
 
     @property
     def key(self) -> str:
-        return listing.key_of(self.job.pk)
+        return changes.key_of(self.job.pk)
 
     @property
     def version(self) -> str:
-        return listing.version_of(self.job, self.wait)
+        return changes.version_of(self.job, self.wait)
 
     @property
     def whole(self) -> bool:
@@ -42,14 +44,14 @@ class Row:
         return self.job.last_error
 
     @cached_property
-    def reason(self) -> words.Reason | None:
+    def reason(self) -> translated.Reason | None:
         """Why the latest attempt failed, for its reader."""
-        return words.reason(self.error) if self.error else None
+        return translated.reason(self.error) if self.error else None
 
     @property
-    def note(self) -> words.Said:
+    def note(self) -> translated.Said:
         """What a job under way says of itself."""
-        return words.said(self.job.note)
+        return translated.said(self.job.note)
 
     @property
     def resumable(self) -> Transfer | None:
@@ -100,11 +102,11 @@ class Row:
 
     @cached_property
     def card(self) -> Card | None:
-        return cards.card(self.job) if self.job.state == State.SUCCEEDED else None
+        return kinds.card(self.job) if self.job.state == State.SUCCEEDED else None
 
     @property
     def picture(self) -> str:
-        return cards.picture(self.job) if self.job.state == State.SUCCEEDED else ""
+        return kinds.picture(self.job) if self.job.state == State.SUCCEEDED else ""
 
     @property
     def tag(self) -> str:
@@ -141,5 +143,5 @@ def _sentence(job: UploadJob) -> str:
         return _("%(name)s is done.") % name
     if job.state == State.CANCELLED:
         return _("%(name)s was cancelled.") % name
-    reason = words.sentence(job.last_error) if job.last_error else ""
+    reason = translated.sentence(job.last_error) if job.last_error else ""
     return (_("%(name)s failed.") % name) + (f" {reason}" if reason else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from uploads.web.pace import LONGEST, Pace
+from uploads.web.listing.polling import LONGEST, Pace
 
 
 def looks(pages: int, wish: int, seconds: float, rate: float = 50) -> tuple[list[float], int]:

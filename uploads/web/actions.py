@@ -24,9 +24,11 @@ from django_htmx.http import reswap, trigger_client_event
 from uploads.codes import Refused
 from uploads.db import connections
 from uploads.jobs.lifecycle import execution, permissions
-from uploads.web import bulk, listing, rows, words
-from uploads.web.answers import back, refusal_page
-from uploads.web.signed import PageRequest, signed_in
+from uploads.web import bulk_actions
+from uploads.web.auth import PageRequest, signed_in
+from uploads.web.listing import changes, row
+from uploads.web.responses import back, refusal_page
+from uploads.web.wording import translated
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -58,10 +60,10 @@ def act(request: PageRequest, job_id: UUID, verb: str) -> HttpResponseBase:
         return back(request)
     context: dict[str, Any] = {"announcement": said}
     if verb == "delete":
-        context["gone"] = [listing.key_of(job_id)]
+        context["gone"] = [changes.key_of(job_id)]
     else:
         job = _own(request.user, job_id, "view")
-        context["changed"] = rows.rows([job], listing.line_for([job.state]))
+        context["changed"] = row.rows([job], changes.line_for([job.state]))
     return trigger_client_event(render(request, "uploads/_live.html", context), "wake")
 
 
@@ -76,7 +78,7 @@ def confirm_delete(request: PageRequest, job_id: UUID) -> HttpResponseBase:
     except Refused as refused:
         return _not_done(request, job_id, refused)
     template = "uploads/_delete.html" if request.htmx else "uploads/delete.html"
-    return render(request, template, {"row": rows.Row(job)})
+    return render(request, template, {"row": row.Row(job)})
 
 
 def _own(user: User, job_id: UUID, verb: str) -> Any:
@@ -89,13 +91,13 @@ def _own(user: User, job_id: UUID, verb: str) -> Any:
 
 def _not_done(request: PageRequest, job_id: UUID, refused: Refused) -> HttpResponse:
     if request.htmx:
-        gone = [listing.key_of(job_id)] if refused.code == "not_found" else []
-        context = {"problem": words.refusal(refused), "gone": gone}
+        gone = [changes.key_of(job_id)] if refused.code == "not_found" else []
+        context = {"problem": translated.refusal(refused), "gone": gone}
         response = render(request, "uploads/_live.html", context, status=refused.status)
         return trigger_client_event(response, "wake")
     if refused.code == "not_found":
         return refusal_page(request, refused)
-    messages.error(request, words.refusal(refused))
+    messages.error(request, translated.refusal(refused))
     return back(request)
 
 
@@ -110,12 +112,12 @@ NAMED = 5  # files named in the question
 def act_on_many(request: PageRequest) -> HttpResponseBase:
     """Retry, cancel or delete the files that were ticked, or all that the filter shows; deleting asks first."""
     verb = request.POST.get("verb", "")
-    if verb not in bulk.VERBS:
+    if verb not in bulk_actions.VERBS:
         return refusal_page(request, Refused("invalid_request"))
-    chosen = bulk.Chosen.from_form(request.POST)
+    chosen = bulk_actions.Chosen.from_form(request.POST)
     if verb == "delete" and not request.POST.get("before"):
         return _ask_to_delete(request, chosen)
-    said = bulk.act(request.user, chosen, verb)
+    said = bulk_actions.act(request.user, chosen, verb)
     if not request.htmx:
         messages.success(request, said)
         return back(request)
@@ -123,7 +125,7 @@ def act_on_many(request: PageRequest) -> HttpResponseBase:
     return trigger_client_event(trigger_client_event(reswap(response, "none"), "wake"), "acted")
 
 
-def _ask_to_delete(request: PageRequest, chosen: bulk.Chosen) -> HttpResponse:
+def _ask_to_delete(request: PageRequest, chosen: bulk_actions.Chosen) -> HttpResponse:
     """The question, and in it the moment it was put: what comes later was not meant."""
     found = chosen.rows(request.user).prefetch_related(None)
     names = list(found.values_list("filename", flat=True)[: NAMED + 1])
@@ -143,11 +145,11 @@ def _ask_to_delete(request: PageRequest, chosen: bulk.Chosen) -> HttpResponse:
 def download_many(request: PageRequest) -> HttpResponseBase:
     """The chosen files as one zip."""
     try:
-        pieces = bulk.zipped(request.user, bulk.Chosen.from_form(request.GET))
+        pieces = bulk_actions.zipped(request.user, bulk_actions.Chosen.from_form(request.GET))
     except Refused as refused:
         return refusal_page(request, refused)
     response = StreamingHttpResponse(pieces, content_type="application/zip")
-    response["Content-Disposition"] = content_disposition_header(True, bulk.zip_name()) or ""
+    response["Content-Disposition"] = content_disposition_header(True, bulk_actions.zip_name()) or ""
     response["X-Content-Type-Options"] = "nosniff"
     connections.let_go()  # a slow reader must not hold a connection
     return response

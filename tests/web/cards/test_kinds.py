@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uploads.models import UploadJob
-from uploads.web import cards, plain
-from uploads.web.card import Card
+from uploads.web.cards import kinds
+from uploads.web.cards.card import Card
+from uploads.web.wording import formatting
 
 KINDS = ["image", "pdf", "table", "archive", "text", "of-a-stranger"]
 
 
 def card(kind: str, result: Any, **fields: Any) -> Card:
-    return cards.card(UploadJob(kind=kind, result=result, **fields))
+    return kinds.card(UploadJob(kind=kind, result=result, **fields))
 
 
 def told(made: Card) -> list[str]:
@@ -43,7 +44,7 @@ def test_a_pdf_is_told_by_its_pages_and_the_beginning_of_its_text() -> None:
     assert made.gist == "2 pages · Bill of lading"
     assert ("Page size", "210 × 297 mm") in made.facts
     assert "Author" not in dict(made.facts)
-    assert len(made.text) == cards.TEXT_CHARACTERS
+    assert len(made.text) == kinds.TEXT_CHARACTERS
     assert told(made) == ["Pages that cannot be read: 2."]
 
 
@@ -56,8 +57,8 @@ def test_a_table_shows_its_first_rows_and_says_what_is_left_out() -> None:
     assert made.table is not None
     assert made.gist == "1,000 rows · 20 columns"
     assert made.table.head[0] == "c0 · integer"
-    assert len(made.table.rows) == cards.TABLE_ROWS
-    assert made.table.rows[0] == ["1", ""] * (cards.TABLE_COLUMNS // 2)
+    assert len(made.table.rows) == kinds.TABLE_ROWS
+    assert made.table.rows[0] == ["1", ""] * (kinds.TABLE_COLUMNS // 2)
     assert made.table.more == "8 more columns, 990 more rows"
     assert ("Delimiter", "tab") in made.facts
 
@@ -103,11 +104,11 @@ def test_a_json_text_tells_what_is_in_it() -> None:
 
 
 def test_times_are_written_as_the_reader_does() -> None:
-    assert plain.moment("2026-11-24T22:20:11Z") == "11/24/2026 10:20 p.m. UTC"
-    assert plain.moment("2026-11-24") == "11/24/2026"
-    assert plain.moment("last spring") == "last spring"
+    assert formatting.moment("2026-11-24T22:20:11Z") == "11/24/2026 10:20 p.m. UTC"
+    assert formatting.moment("2026-11-24") == "11/24/2026"
+    assert formatting.moment("last spring") == "last spring"
     with translation.override("de"):
-        assert plain.moment("2026-11-24T22:20:11") == "24.11.2026 22:20"
+        assert formatting.moment("2026-11-24T22:20:11") == "24.11.2026 22:20"
 
 
 # Names our processors use, so that each card meets values of the wrong shape where it looks for one.

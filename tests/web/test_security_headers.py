@@ -6,7 +6,7 @@ import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
-from uploads.web.middleware import POLICY, ContentSecurityPolicyMiddleware
+from uploads.web.security_headers import POLICY, ContentSecurityPolicyMiddleware
 
 
 @pytest.mark.parametrize("path", ["/login/", "/nowhere/", "/admin/login/", "/api/jobs"])

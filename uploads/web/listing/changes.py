@@ -24,7 +24,7 @@ from uploads.jobs.lifecycle import permissions
 from uploads.jobs.lifecycle import queue_position as jobs_line
 from uploads.jobs.lifecycle.queue_position import Line, Wait
 from uploads.models import ACTIVE, JobQuerySet, State, UploadJob
-from uploads.web import waiting
+from uploads.web.wording import waiting
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

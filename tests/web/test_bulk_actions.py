@@ -18,7 +18,7 @@ from django.utils import timezone
 from tests.factories import make_failed_job, make_job
 from tests.web.conftest import HTMX
 from uploads.models import State, UploadJob
-from uploads.web import bulk
+from uploads.web import bulk_actions
 
 NOW = "2999-01-01T00:00:00+00:00"
 
@@ -89,7 +89,7 @@ def test_all_means_all_that_the_filter_shows_and_that_was_there(at: Client, owne
 def test_no_more_than_a_request_can_bear_is_done_and_that_is_said(
     at: Client, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "MOST", 2)
+    monkeypatch.setattr(bulk_actions, "MOST", 2)
     for _ in range(3):
         make_job(owner=owner)
     at.post("/jobs/", {"verb": "cancel", "all": "1"})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from uploads.web import plain, words
+from uploads.web.wording import formatting, translated
 
 Facts = list[tuple[str, str]]
 
@@ -29,23 +29,25 @@ class Card:
     facts: Facts = field(default_factory=list)
     table: Table | None = None
     text: str = ""
-    notes: list[words.Said] = field(default_factory=list)
+    notes: list[translated.Said] = field(default_factory=list)
 
 
 def facts(*pairs: tuple[str, object]) -> Facts:
-    return [(label, plain.text(value, 300)) for label, value in pairs if plain.text(value)]
+    return [(label, formatting.text(value, 300)) for label, value in pairs if formatting.text(value)]
 
 
-def sentences(result: Mapping[str, Any]) -> list[words.Said]:
+def sentences(result: Mapping[str, Any]) -> list[translated.Said]:
     """The remarks of a processor: `notes`, `findings` and `warnings`, as texts or {"name", "message"}."""
     found = []
-    said = [plain.items(result.get(name)) for name in ("findings", "notes", "warnings")]
+    said = [formatting.items(result.get(name)) for name in ("findings", "notes", "warnings")]
     for one in chain.from_iterable(said):
         if isinstance(one, dict):
-            told = words.said(plain.text(one.get("message"), 300))
+            told = translated.said(formatting.text(one.get("message"), 300))
             found.append(
-                words.Said(plain.join(plain.text(one.get("name"), 80), told.text, by=": "), told.lang)
+                translated.Said(
+                    formatting.join(formatting.text(one.get("name"), 80), told.text, by=": "), told.lang
+                )
             )
         else:
-            found.append(words.said(plain.text(one, 300)))
+            found.append(translated.said(formatting.text(one, 300)))
     return [one for one in found if one]

@@ -25,7 +25,7 @@ from tests.factories import (
 )
 from tests.web.conftest import HTMX
 from uploads.models import Outcome, State, Transfer, UploadJob
-from uploads.web import listing
+from uploads.web.listing import changes
 
 
 def names(html: str) -> list[str]:
@@ -118,7 +118,7 @@ def test_pages_join_without_a_gap_even_where_many_rows_have_the_same_time(at: Cl
     # As in a form with many files: one statement of the database's, so one moment.
     make_job(owner=owner, filename="first")
     moment = UploadJob.objects.get().created_at
-    for number in range(2 * listing.PAGE + 3):
+    for number in range(2 * changes.PAGE + 3):
         make_job(owner=owner, filename=f"n{number}", created_at=moment)
     seen: list[str] = []
     url: str | None = "/"
@@ -127,7 +127,7 @@ def test_pages_join_without_a_gap_even_where_many_rows_have_the_same_time(at: Cl
         seen += [name for name in names(html) if name]
         more = re.search(r'<p id="more".*?href="([^"]+)"', html, re.S)
         url = more and more[1].replace("&amp;", "&")
-    assert len(seen) == 2 * listing.PAGE + 4
+    assert len(seen) == 2 * changes.PAGE + 4
     assert len(set(seen)) == len(seen)
 
 
@@ -137,14 +137,14 @@ def test_rows_whose_time_the_database_wrote_are_paged_like_all_others(at: Client
         UploadJob(
             owner=owner, filename=f"n{number}", size=1, state=State.CANCELLED, finished_at=timezone.now()
         )
-        for number in range(listing.PAGE + 5)
+        for number in range(changes.PAGE + 5)
     )
     html = at.get("/").content.decode()
     first = [name for name in names(html) if name]
     link = re.search(r'hx-get="([^"]+after=[^"]+)"', html)
     assert link
     rest = names(at.get(link[1].replace("&amp;", "&"), headers=HTMX | {"HX-Target": "more"}).content.decode())
-    assert len(first) == listing.PAGE
+    assert len(first) == changes.PAGE
     assert len(rest) == 5
     assert not set(first) & set(rest)
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from tests.factories import make_error, make_job
 from tests.web.conftest import HTMX
 from uploads.models import State, UploadJob
-from uploads.web import listing
+from uploads.web.listing import changes
 
 
 class Page:
@@ -30,7 +30,7 @@ class Page:
 
 
 def key(job: UploadJob) -> str:
-    return f"job-{listing.key_of(job.pk)}"
+    return f"job-{changes.key_of(job.pk)}"
 
 
 def test_nothing_is_sent_while_nothing_has_changed(at: Client, owner: User) -> None:
@@ -94,7 +94,7 @@ def test_a_row_that_begins_to_match_a_filter_comes_in_at_its_place(at: Client, o
     top = make_job(State.FAILED, owner=owner, created_at=now)
     late = make_job(State.RUNNING, owner=owner, created_at=now - timedelta(1))
     page = Page(at)
-    page.versions = [listing.version_of(UploadJob.objects.get(pk=top.pk), None)]
+    page.versions = [changes.version_of(UploadJob.objects.get(pk=top.pk), None)]
     UploadJob.objects.filter(pk=late.pk).update(state=State.FAILED, lease_until=None, finished_at=now)
     html = page.ask("?state=failed").content.decode()
     assert f'hx-swap-oob="afterend:#{key(top)}"' in html
@@ -111,13 +111,13 @@ def test_a_row_that_went_is_taken_out(at: Client, owner: User) -> None:
 
 def test_rows_below_the_shown_ones_are_not_looked_at(at: Client, owner: User) -> None:
     now = timezone.now()
-    for number in range(listing.PAGE + 5):
+    for number in range(changes.PAGE + 5):
         make_job(State.RUNNING, owner=owner, created_at=now - timedelta(minutes=number))
     html = at.get("/").content.decode()
     until = re.search(r'data-until="([^"]+)"', html)
     assert until
     page = Page(at)
-    assert len(page.versions) == listing.PAGE
+    assert len(page.versions) == changes.PAGE
     assert page.ask(f"?until={until[1]}").status_code == 304
     assert page.ask().status_code == 200
 
@@ -125,7 +125,7 @@ def test_rows_below_the_shown_ones_are_not_looked_at(at: Client, owner: User) ->
 def test_of_a_long_list_the_newest_rows_are_kept_live_and_those_below_that_are_named(
     at: Client, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "LIVE_ROWS", 3)
+    monkeypatch.setattr(changes, "LIVE_ROWS", 3)
     now = timezone.now()
     jobs = [make_job(State.RUNNING, owner=owner, created_at=now - timedelta(minutes=n)) for n in range(5)]
     versions = Page(at).versions
@@ -150,7 +150,7 @@ def test_rows_named_wrongly_are_passed_over(at: Client, owner: User, also: str) 
 def test_nobody_elses_row_is_seen_by_naming_it(
     at: Client, owner: User, colleague: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "LIVE_ROWS", 1)
+    monkeypatch.setattr(changes, "LIVE_ROWS", 1)
     make_job(owner=owner)
     theirs = make_job(owner=colleague, filename="theirs.txt")
     assert "theirs.txt" not in Page(at).ask(f"?also={theirs.pk.hex}").content.decode()
