@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.factories import make_artifact, make_attempt, make_failed_job, make_job, make_operator
-from uploads.admin import acts
+from uploads.admin import bulk_actions
 from uploads.jobs.lifecycle import execution
 from uploads.models import ErrorRecord, State, UploadJob
 from uploads.storage.kept import local
@@ -126,7 +126,7 @@ def test_when_time_is_up_the_rest_is_left_for_another_time(
     at: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = [make_failed_job() for _ in range(3)]
-    monkeypatch.setattr(acts, "SECONDS", -1.0)
+    monkeypatch.setattr(bulk_actions, "SECONDS", -1.0)
 
     answer = act(at, "retry", jobs)
 

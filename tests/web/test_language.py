@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tests.factories import make_error, make_job
 from tests.web.conftest import HTMX
-from uploads.management import catalogue
+from uploads.i18n import catalogue
 from uploads.models import State, Transfer
 
 

@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from uploads.admin import acts, confirm, search, words
+from uploads.admin import bulk_actions, confirm, formatting, search
 from uploads.admin.base import HistoryAdmin
 from uploads.admin.filters import ContentTypeFilter, KindFilter, OwnerFilter, ReviewFilter
 from uploads.admin.site import site
@@ -33,8 +33,8 @@ class ErrorAdmin(HistoryAdmin[ErrorRecord]):
     """The list and page of error records: open ones unless asked otherwise."""
 
     list_display = (
-        "title", "message", "file", words.when("occurred_at", _("occurred")), "then", "owner_link", "worker",
-        "attempt", words.when("resolved_at", _("resolved")),
+        "title", "message", "file", formatting.when("occurred_at", _("occurred")), "then", "owner_link", "worker",
+        "attempt", formatting.when("resolved_at", _("resolved")),
     )  # fmt: skip
     list_select_related = ("owner",)
     list_filter = (
@@ -60,10 +60,10 @@ class ErrorAdmin(HistoryAdmin[ErrorRecord]):
             "file", ("job_link", "owner_link"), ("content_type", "size_told"), "kind", "digest", "job_uuid",
         )}),
         (_("Attempt"), {"fields": (
-            ("attempt", "worker"), (words.when("occurred_at", _("occurred")), "then"), "exception_type",
+            ("attempt", "worker"), (formatting.when("occurred_at", _("occurred")), "then"), "exception_type",
         )}),
         (_("Review"), {"fields": (
-            (words.when("resolved_at", _("resolved")), "resolved_by"), "resolution_note",
+            (formatting.when("resolved_at", _("resolved")), "resolved_by"), "resolution_note",
         )}),
     )  # fmt: skip
 
@@ -83,7 +83,7 @@ class ErrorAdmin(HistoryAdmin[ErrorRecord]):
 
     @admin.display(description=_("file name"))
     def file(self, error: ErrorRecord) -> SafeString:
-        return words.name(error.filename)
+        return formatting.name(error.filename)
 
     @admin.display(description=_("then"))
     def then(self, error: ErrorRecord) -> str:
@@ -93,11 +93,11 @@ class ErrorAdmin(HistoryAdmin[ErrorRecord]):
     def owner_link(self, error: ErrorRecord) -> SafeString | str:
         if error.owner is None:
             return ""
-        return words.owner(error.owner.get_username(), "admin:uploads_errorrecord_changelist")
+        return formatting.owner(error.owner.get_username(), "admin:uploads_errorrecord_changelist")
 
     @admin.display(description=_("size"))
     def size_told(self, error: ErrorRecord) -> str:
-        return words.size(error.size)
+        return formatting.size(error.size)
 
     @admin.display(description="SHA-256")
     def digest(self, error: ErrorRecord) -> SafeString:
@@ -109,7 +109,10 @@ class ErrorAdmin(HistoryAdmin[ErrorRecord]):
             return str(_("deleted"))
         url = reverse("admin:uploads_uploadjob_change", args=[error.job_id])
         return format_html(
-            '<a href="{}">{}</a> ({})', url, words.name(error.job.filename), error.job.get_state_display()
+            '<a href="{}">{}</a> ({})',
+            url,
+            formatting.name(error.job.filename),
+            error.job.get_state_display(),
         )
 
     @admin.display(description=_("what to do"))
@@ -146,23 +149,23 @@ class ErrorAdmin(HistoryAdmin[ErrorRecord]):
             if not again:
                 execution.retry(error.job_uuid)
                 if error.job is not None:  # as the rows were filtered; a type checker cannot know
-                    acts.note(request, error.job, f"Retried, from error record {error.pk}.")
+                    bulk_actions.note(request, error.job, f"Retried, from error record {error.pk}.")
             if resolve and review.resolve([error.pk], user, "Retried."):
-                acts.note(request, error, "Retried the job; resolved.")
+                bulk_actions.note(request, error, "Retried the job; resolved.")
             elif again:
-                raise acts.Skipped(gettext("another record of a job that was retried"))
+                raise bulk_actions.Skipped(gettext("another record of a job that was retried"))
             else:
-                acts.note(request, error, "Retried the job.")
+                bulk_actions.note(request, error, "Retried the job.")
             retried.add(error.job_uuid)
 
         user: Any = request.user
-        rows, skipped = acts.in_states(
+        rows, skipped = bulk_actions.in_states(
             queryset.select_related("job").defer("traceback", "detail", "job__result"),
             (State.FAILED, State.CANCELLED),
             state="job__state",
         )
         done = gettext("retried and resolved") if resolve else gettext("retried")
-        acts.tell(request, self, acts.on_each(rows, act, skipped=skipped), done)
+        bulk_actions.tell(request, self, bulk_actions.on_each(rows, act, skipped=skipped), done)
 
     @admin.action(description=_("Resolve the selected records with a note"), permissions=["resolve"])
     def resolve(self, request: HttpRequest, queryset: QuerySet[ErrorRecord]) -> HttpResponse | None:
@@ -178,20 +181,20 @@ class ErrorAdmin(HistoryAdmin[ErrorRecord]):
 
         def act(error: ErrorRecord) -> None:
             if not review.resolve([error.pk], user, asked.note):
-                raise acts.Skipped(gettext("resolved already"))
-            acts.note(request, error, f"Resolved: {asked.note}" if asked.note else "Resolved.")
+                raise bulk_actions.Skipped(gettext("resolved already"))
+            bulk_actions.note(request, error, f"Resolved: {asked.note}" if asked.note else "Resolved.")
 
-        acts.tell(request, self, acts.on_each(asked.rows(), act), gettext("resolved"))
+        bulk_actions.tell(request, self, bulk_actions.on_each(asked.rows(), act), gettext("resolved"))
         return None
 
     @admin.action(description=_("Reopen the selected records"), permissions=["resolve"])
     def reopen(self, request: HttpRequest, queryset: QuerySet[ErrorRecord]) -> None:
         def act(error: ErrorRecord) -> None:
             if not review.reopen([error.pk]):
-                raise acts.Skipped(gettext("open already"))
-            acts.note(request, error, "Reopened.")
+                raise bulk_actions.Skipped(gettext("open already"))
+            bulk_actions.note(request, error, "Reopened.")
 
-        acts.tell(request, self, acts.on_each(queryset, act), gettext("reopened"))
+        bulk_actions.tell(request, self, bulk_actions.on_each(queryset, act), gettext("reopened"))
 
     # ------------------------------------------------------------ the page of one record
 

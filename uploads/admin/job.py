@@ -15,12 +15,12 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from uploads import phrases
-from uploads.admin import acts, confirm, search, story, words
+from uploads.admin import bulk_actions, confirm, formatting, job_detail, search
 from uploads.admin.base import HistoryAdmin
 from uploads.admin.filters import ContentTypeFilter, ContradictionFilter, KindFilter, OwnerFilter
 from uploads.admin.site import site
 from uploads.codes import Refused
+from uploads.i18n import phrases
 from uploads.jobs.lifecycle import execution
 from uploads.models import ACTIVE, ErrorRecord, State, UploadJob
 from uploads.models.job import PRIORITIES
@@ -48,7 +48,7 @@ class JobAdmin(HistoryAdmin[UploadJob]):
     """The list and page of jobs. No date_hierarchy: it truncates the date of every row, a million calls."""
 
     list_display = (
-        "file", "state_told", "last_error", words.when("created_at", _("created")), "duration", "size_told",
+        "file", "state_told", "last_error", formatting.when("created_at", _("created")), "duration", "size_told",
         "owner_link", "type_told", "attempt",
     )  # fmt: skip
     list_select_related = ("owner",)
@@ -73,10 +73,10 @@ class JobAdmin(HistoryAdmin[UploadJob]):
             ("content_type", "declared_type"), ("kind", "contradiction"), "priority", "digest", "id",
         )}),
         (_("Times"), {"fields": (
-            (words.when("created_at", _("created")), words.when("queued_at", _("queued"))),
-            (words.when("run_after", _("not before")), words.when("woken_at", _("woken"))),
-            (words.when("started_at", _("started")), words.when("lease_until", _("lease until"))),
-            (words.when("finished_at", _("finished")), "duration"),
+            (formatting.when("created_at", _("created")), formatting.when("queued_at", _("queued"))),
+            (formatting.when("run_after", _("not before")), formatting.when("woken_at", _("woken"))),
+            (formatting.when("started_at", _("started")), formatting.when("lease_until", _("lease until"))),
+            (formatting.when("finished_at", _("finished")), "duration"),
         )}),
     )  # fmt: skip
 
@@ -96,14 +96,14 @@ class JobAdmin(HistoryAdmin[UploadJob]):
 
     @admin.display(description=_("file name"))
     def file(self, job: UploadJob) -> SafeString:
-        return words.name(job.filename)
+        return formatting.name(job.filename)
 
     @admin.display(description=_("state"))
     def state_told(self, job: UploadJob) -> SafeString:
         told = format_html('<span class="wf-state wf-{}">{}</span>', job.state, job.get_state_display())
         if job.state not in (State.RUNNING, State.RECEIVING):
             return told
-        done = story.percent(job)
+        done = job_detail.percent(job)
         return format_html(
             '{} <progress class="wf-progress" max="100" value="{}" aria-label="{}"></progress> {} % {}',
             told, done, _("progress"), done, job.note,
@@ -111,7 +111,7 @@ class JobAdmin(HistoryAdmin[UploadJob]):
 
     @admin.display(description=_("owner"))
     def owner_link(self, job: UploadJob) -> SafeString:
-        return words.owner(job.owner.get_username(), "admin:uploads_uploadjob_changelist")
+        return formatting.owner(job.owner.get_username(), "admin:uploads_uploadjob_changelist")
 
     @admin.display(description=_("type"))
     def type_told(self, job: UploadJob) -> SafeString:
@@ -119,11 +119,11 @@ class JobAdmin(HistoryAdmin[UploadJob]):
 
     @admin.display(description=_("size"))
     def size_told(self, job: UploadJob) -> str:
-        return words.size(job.size)
+        return formatting.size(job.size)
 
     @admin.display(description=_("duration"))
     def duration(self, job: UploadJob) -> str:
-        return words.duration(job)
+        return formatting.duration(job)
 
     @admin.display(description=_("last error"))
     def last_error(self, job: UploadJob) -> str:
@@ -137,7 +137,7 @@ class JobAdmin(HistoryAdmin[UploadJob]):
     def download(self, job: UploadJob) -> SafeString | str:
         if job.state == State.RECEIVING:
             return ""
-        return format_html('<a href="{}">{}</a>', words.file_url(job.pk), _("The file as it was sent"))
+        return format_html('<a href="{}">{}</a>', formatting.file_url(job.pk), _("The file as it was sent"))
 
     # ------------------------------------------------------------ acts
 
@@ -154,19 +154,23 @@ class JobAdmin(HistoryAdmin[UploadJob]):
     def retry(self, request: HttpRequest, queryset: QuerySet[UploadJob]) -> None:
         def act(job: UploadJob) -> None:
             execution.retry(job.pk)
-            acts.note(request, job, "Retried.")
+            bulk_actions.note(request, job, "Retried.")
 
-        rows, skipped = acts.in_states(queryset, (State.FAILED, State.CANCELLED))
-        acts.tell(request, self, acts.on_each(rows, act, skipped=skipped), gettext("queued again"))
+        rows, skipped = bulk_actions.in_states(queryset, (State.FAILED, State.CANCELLED))
+        bulk_actions.tell(
+            request, self, bulk_actions.on_each(rows, act, skipped=skipped), gettext("queued again")
+        )
 
     @admin.action(description=_("Cancel the selected jobs"), permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[UploadJob]) -> None:
         def act(job: UploadJob) -> None:
             execution.cancel(job.pk)
-            acts.note(request, job, "Cancelled.")
+            bulk_actions.note(request, job, "Cancelled.")
 
-        rows, skipped = acts.in_states(queryset, ACTIVE)
-        acts.tell(request, self, acts.on_each(rows, act, skipped=skipped), gettext("cancelled"))
+        rows, skipped = bulk_actions.in_states(queryset, ACTIVE)
+        bulk_actions.tell(
+            request, self, bulk_actions.on_each(rows, act, skipped=skipped), gettext("cancelled")
+        )
 
     def has_prioritise_permission(self, request: HttpRequest) -> bool:
         return self._may(request, "prioritise")
@@ -181,11 +185,11 @@ class JobAdmin(HistoryAdmin[UploadJob]):
 
         def act(job: UploadJob) -> None:
             execution.prioritise(job.pk, priority)
-            acts.note(request, job, f"Priority set to {priority}.")
+            bulk_actions.note(request, job, f"Priority set to {priority}.")
 
-        rows, skipped = acts.in_states(queryset, ACTIVE)
+        rows, skipped = bulk_actions.in_states(queryset, ACTIVE)
         done = gettext("given priority %d") % priority
-        acts.tell(request, self, acts.on_each(rows, act, skipped=skipped), done)
+        bulk_actions.tell(request, self, bulk_actions.on_each(rows, act, skipped=skipped), done)
 
     @admin.action(description=_("Delete the selected jobs"), permissions=["delete"])
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[UploadJob]) -> HttpResponse | None:
@@ -199,17 +203,17 @@ class JobAdmin(HistoryAdmin[UploadJob]):
             )
 
         def act(job: UploadJob) -> None:
-            acts.note(request, job, "Deleted.", DELETION)
+            bulk_actions.note(request, job, "Deleted.", DELETION)
             execution.delete(job.pk)
 
-        acts.tell(request, self, acts.on_each(asked.rows(), act), gettext("deleted"))
+        bulk_actions.tell(request, self, bulk_actions.on_each(asked.rows(), act), gettext("deleted"))
         return None
 
     def delete_model(self, request: HttpRequest, obj: UploadJob) -> None:
         execution.delete(obj.pk)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[UploadJob]) -> None:
-        acts.on_each(queryset, lambda job: execution.delete(job.pk))
+        bulk_actions.on_each(queryset, lambda job: execution.delete(job.pk))
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -239,7 +243,7 @@ class JobAdmin(HistoryAdmin[UploadJob]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        told = story.of_job(object_id) if self.has_view_permission(request) else {}
+        told = job_detail.of_job(object_id) if self.has_view_permission(request) else {}
         if told:
             told["can_retry"] = told["retryable"] and self.has_retry_permission(request)
             told["can_cancel"] = told["cancellable"] and self.has_cancel_permission(request)

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from uploads.admin import overview, words
+from uploads.admin import formatting, overview
 from uploads.admin.base import HistoryAdmin
 from uploads.admin.site import site
 from uploads.models import Node
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 _TIMES = (
-    words.when("beat_at", _("last heartbeat")),
-    words.when("started_at", _("started")),
-    words.when("stopped_at", _("stopped")),
+    formatting.when("beat_at", _("last heartbeat")),
+    formatting.when("started_at", _("started")),
+    formatting.when("stopped_at", _("stopped")),
 )
 
 

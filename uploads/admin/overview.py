@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from uploads.admin import words
+from uploads.admin import formatting
 from uploads.admin.base import COUNT_AT_MOST, AtLeast
 from uploads.codes import FAILURE_CODES
 from uploads.models import ErrorRecord, Node, Pause, State, UploadJob
@@ -31,7 +31,7 @@ def figures(user: User | AnonymousUser) -> dict[str, Any]:
     if user.has_perm("uploads.view_uploadjob"):
         shown["states"] = _states()
         shown["oldest"] = oldest = UploadJob.objects.due().order_by("run_after").defer("result").first()
-        shown["waiting"] = words.between(oldest.run_after, now) if oldest else ""
+        shown["waiting"] = formatting.between(oldest.run_after, now) if oldest else ""
     if user.has_perm("uploads.view_errorrecord"):
         shown["errors"] = _errors(now - timedelta(days=1))
         shown["open_errors"] = _bounded(ErrorRecord.objects.filter(resolved_at__isnull=True))

@@ -9,11 +9,11 @@ from django.contrib import admin, messages
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 
-from uploads import phrases
-from uploads.admin import words
+from uploads.admin import formatting
 from uploads.admin.base import TypedModelAdmin
 from uploads.admin.site import site
 from uploads.codes import Refused
+from uploads.i18n import phrases
 from uploads.jobs.lifecycle import pauses
 from uploads.models import Pause
 
@@ -46,7 +46,7 @@ class PauseForm(AnyForm):
 @admin.register(Pause, site=site)
 class PauseAdmin(TypedModelAdmin[Pause]):
     form = PauseForm
-    list_display = ("kind_told", words.when("since", _("since")), "by", "note")
+    list_display = ("kind_told", formatting.when("since", _("since")), "by", "note")
     list_select_related = ("by",)
 
     @admin.display(description=_("kind"))

@@ -12,8 +12,8 @@ from django.utils.translation import gettext
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from uploads import phrases
 from uploads.codes import REFUSALS, Refusal, Refused
+from uploads.i18n import phrases
 from uploads.storage.fsync import StorageUnavailable
 from uploads.telemetry import metrics
 from uploads.telemetry.logs import get_logger

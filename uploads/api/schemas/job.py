@@ -9,8 +9,8 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from uploads import phrases
 from uploads.codes import FAILURE_CODES
+from uploads.i18n import phrases
 from uploads.jobs.lifecycle.queue_position import EMPTY, Line
 from uploads.models import ErrorRecord, Pause, State, UploadJob
 

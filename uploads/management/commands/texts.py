@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from uploads.management import catalogue
+from uploads.i18n import catalogue
 
 
 class Command(BaseCommand):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from django.utils.translation import get_language, gettext
 
-from uploads import phrases
 from uploads.codes import FAILURE_CODES, Refused
+from uploads.i18n import phrases
 from uploads.models import ErrorRecord
 
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 from django.utils.translation import gettext, override
 
-from uploads import phrases
-from uploads.management import catalogue
+from uploads.i18n import catalogue, phrases
 
 
 @pytest.fixture

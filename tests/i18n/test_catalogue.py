@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from uploads.management import catalogue
+from uploads.i18n import catalogue
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.admin.utils import unquote
 
-from uploads.admin import words
+from uploads.admin import formatting
 from uploads.models import ACTIVE, Artifact, Attempt, ErrorRecord, State, UploadJob
 from uploads.storage.kept import local
 
@@ -30,7 +30,7 @@ def of_job(object_id: str) -> dict[str, Any]:
         "attempts": _attempts(job, errors),
         "errors_shown": errors,
         "artifacts": [_artifact(job, one) for one in job.artifacts.all()[:_SHOWN]],
-        "result": words.pretty(job.result) if job.result is not None else "",
+        "result": formatting.pretty(job.result) if job.result is not None else "",
         "retryable": job.state in (State.FAILED, State.CANCELLED),
         "cancellable": job.state in ACTIVE,
         "shown_at_most": _SHOWN,
@@ -51,11 +51,11 @@ def _attempts(job: UploadJob, errors: list[ErrorRecord]) -> list[dict[str, Any]]
         {
             "row": row,
             "error": by_number.get(row.number),
-            "took": words.between(row.started_at, row.finished_at),
-            "memory": words.size(row.peak_memory),
-            "cpu": words.seconds(row.cpu_seconds),
-            "wall": words.seconds(row.wall_seconds),
-            "written": words.size(row.bytes_written),
+            "took": formatting.between(row.started_at, row.finished_at),
+            "memory": formatting.size(row.peak_memory),
+            "cpu": formatting.seconds(row.cpu_seconds),
+            "wall": formatting.seconds(row.wall_seconds),
+            "written": formatting.size(row.bytes_written),
         }
         for row in rows
     ]
@@ -65,8 +65,8 @@ def _artifact(job: UploadJob, one: Artifact) -> dict[str, Any]:
     return {
         "name": one.name,
         "content_type": one.content_type,
-        "size": words.size(one.size),
+        "size": formatting.size(one.size),
         "attempt": one.attempt,
-        "url": words.artifact_url(job.pk, one.name),
+        "url": formatting.artifact_url(job.pk, one.name),
         "is_image": one.content_type in settings.UPLOADS_INLINE_TYPES,
     }

@@ -1,7 +1,7 @@
 """What any room says, in the reader's language: whole sentences, and such as were put together from values.
 
 Rooms say plain English: f"Line {number} is longer than {most} MiB.". The catalogue has that as "Line {0} is longer
-than {1} MiB." (management/catalogue.py finds it); here a sentence is held against all of these, and its values are put
+than {1} MiB." (i18n/catalogue.py finds it); here a sentence is held against all of these, and its values are put
 into the translation. So nobody has to keep values apart, and what was kept yesterday, by another version or by a
 stranger's processor, is read today in a language that is added tomorrow.
 """

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.factories import make_job
-from uploads.admin import acts
+from uploads.admin import bulk_actions
 from uploads.codes import Refused
 from uploads.models import UploadJob
 
@@ -26,9 +26,9 @@ def test_a_row_whose_act_is_refused_is_as_it_was_and_the_others_are_not() -> Non
         if job.size == 2:
             raise Refused("wrong_state", "Not this one.")
         if job.size == 3:
-            raise acts.Skipped("nor this")
+            raise bulk_actions.Skipped("nor this")
 
-    tally = acts.on_each(UploadJob.objects.all(), act)
+    tally = bulk_actions.on_each(UploadJob.objects.all(), act)
 
     assert (tally.moved, tally.skipped, tally.cut_short) == (1, {"Not this one.": 1, "nor this": 1}, False)
     assert [job.filename == "moved" for job in UploadJob.objects.order_by("size")] == [True, False, False]
@@ -42,13 +42,13 @@ def test_an_error_of_ours_is_not_mistaken_for_a_reason_to_skip() -> None:
         raise KeyError("a bug")
 
     with pytest.raises(KeyError):
-        acts.on_each(UploadJob.objects.all(), act)
+        bulk_actions.on_each(UploadJob.objects.all(), act)
 
 
 def test_rows_are_read_a_chunk_at_a_time_though_the_acts_take_them_out_of_the_filter(
     monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
-    monkeypatch.setattr(acts, "_CHUNK", 4)
+    monkeypatch.setattr(bulk_actions, "_CHUNK", 4)
     for _ in range(10):
         make_job(filename="waits")
     seen: list[str] = []
@@ -58,7 +58,7 @@ def test_rows_are_read_a_chunk_at_a_time_though_the_acts_take_them_out_of_the_fi
         seen.append(str(job.pk))
 
     with django_assert_num_queries(3 + 10 * 3):  # three chunks; savepoint, update, release
-        tally = acts.on_each(UploadJob.objects.filter(filename="waits"), act)
+        tally = bulk_actions.on_each(UploadJob.objects.filter(filename="waits"), act)
 
     assert tally.moved == 10
     assert len(set(seen)) == 10
@@ -68,7 +68,7 @@ def test_time_that_is_up_ends_the_work_between_two_rows() -> None:
     for _ in range(3):
         make_job()
 
-    tally = acts.on_each(UploadJob.objects.all(), rename, seconds=-1)
+    tally = bulk_actions.on_each(UploadJob.objects.all(), rename, seconds=-1)
 
     assert (tally.moved, tally.cut_short) == (0, True)
     assert not UploadJob.objects.filter(filename="moved").exists()
@@ -79,7 +79,7 @@ def test_rows_in_the_wrong_state_are_counted_by_one_query(django_assert_num_quer
         make_job(state)
 
     with django_assert_num_queries(1):
-        rows, reasons = acts.in_states(UploadJob.objects.all(), ("failed",))
+        rows, reasons = bulk_actions.in_states(UploadJob.objects.all(), ("failed",))
 
     assert reasons == {"the job is queued": 2, "the job is running": 1}
     assert [job.state for job in rows] == ["failed"]

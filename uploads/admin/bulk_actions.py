@@ -18,8 +18,8 @@ from django.db import transaction
 from django.db.models import Count, Model, QuerySet
 from django.utils.translation import gettext as _
 
-from uploads import phrases
 from uploads.codes import Refused
+from uploads.i18n import phrases
 from uploads.models import State
 
 if TYPE_CHECKING:
