@@ -126,7 +126,7 @@ def database(name: str, default: Path) -> dict[str, Any]:
             raise ImproperlyConfigured(
                 f"{name} must name a file: web and cluster are processes of their own."
             )
-        conf["ENGINE"] = "uploads.sqlite"
+        conf["ENGINE"] = "uploads.db.sqlite"
         # FULL: what a web process answered 202 for survives a power cut; the cluster relaxes it for itself.
         options |= {
             "transaction_mode": "IMMEDIATE",

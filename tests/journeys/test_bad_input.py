@@ -16,8 +16,8 @@ import pytest
 
 from tests.journeys.conftest import Wharf, start_wharf, wait_for
 from tests.processing.processors import samples
-from tests.processing.processors.archive import samples
-from tests.processing.processors.table import samples
+from tests.processing.processors.archive import samples as archives
+from tests.processing.processors.table import samples as tables
 
 pytestmark = pytest.mark.journey
 
@@ -38,7 +38,7 @@ def hostile_workbook(doctype: str, entity: str) -> bytes:
     """A workbook whose sheet begins with a document type and uses its entity."""
     out = io.BytesIO()
     with (
-        zipfile.ZipFile(io.BytesIO(samples.price_list())) as whole,
+        zipfile.ZipFile(io.BytesIO(tables.price_list())) as whole,
         zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made,
     ):
         for name in whole.namelist():
@@ -58,7 +58,7 @@ def traversal() -> bytes:
             ("/abs", tarfile.REGTYPE, ""),
             ("link", tarfile.SYMTYPE, "/etc/shadow"),
         ):
-            packed.addfile(samples.tar_member(name, kind, target))
+            packed.addfile(archives.tar_member(name, kind, target))
     return out.getvalue()
 
 
@@ -68,20 +68,20 @@ NATURAL: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut.png": (lambda: half(samples.image("PNG")), "corrupt_file"),
     "cut.jpg": (lambda: half(samples.image("JPEG")), "corrupt_file"),
     "cut.pdf": (lambda: half(samples.pdf()), "corrupt_file"),
-    "cut.xlsx": (lambda: half(samples.price_list()), "corrupt_file"),
-    "cut.zip": (lambda: half(samples.zip_of({"a": b"a" * 9_000, "b": b"b"})), "corrupt_file"),
+    "cut.xlsx": (lambda: half(tables.price_list()), "corrupt_file"),
+    "cut.zip": (lambda: half(archives.zip_of({"a": b"a" * 9_000, "b": b"b"})), "corrupt_file"),
     "cut.gz": (lambda: half(gzip.compress(bytes(range(256)) * 999)), "corrupt_file"),
     "bomb.png": (samples.pixel_bomb, "too_complex"),
     "locked.pdf": (lambda: samples.pdf(user_password=b"secret"), "password_protected"),
-    "locked.xlsx": (samples.locked_workbook, "password_protected"),
-    "locked.zip": (samples.encrypted_zip, "password_protected"),
-    "bomb.zip": (samples.zip_bomb, "too_complex"),
-    "overlap.zip": (samples.overlapped_zip, "too_complex"),
+    "locked.xlsx": (tables.locked_workbook, "password_protected"),
+    "locked.zip": (archives.encrypted_zip, "password_protected"),
+    "bomb.zip": (archives.zip_bomb, "too_complex"),
+    "overlap.zip": (archives.overlapped_zip, "too_complex"),
     "traversal.tar": (traversal, OK),
-    "link.zip": (lambda: samples.zip_with_link("../link", "/etc/passwd"), OK),
+    "link.zip": (lambda: archives.zip_with_link("../link", "/etc/passwd"), OK),
     "xxe.xlsx": (lambda: hostile_workbook(XXE, "&e;"), f"{OK} corrupt_file"),
     "laughs.xlsx": (lambda: hostile_workbook(LAUGHS + "]>", "&j;"), f"{OK} corrupt_file"),
-    "far.xlsx": (samples.two_far_cells, "too_complex"),
+    "far.xlsx": (tables.two_far_cells, "too_complex"),
     "xxe.svg": (lambda: f'{XXE}<svg xmlns="http://www.w3.org/2000/svg">&e;</svg>'.encode(), OK),
     "laughs.svg": (lambda: f'{LAUGHS}]><svg xmlns="http://www.w3.org/2000/svg">&j;</svg>'.encode(), OK),
     "nul.csv": (lambda: b"a,b\n1,\x00\n\x00,2\n" * 50, OK),
@@ -91,8 +91,8 @@ NATURAL: dict[str, tuple[Callable[[], bytes], str]] = {
     "wide.csv": (lambda: b",".join(b"c%d" % n for n in range(1_000_000)) + b"\n", "too_complex"),
     "page.png": (lambda: b"<!doctype html><title>no picture</title><p>at all</p>", OK),
     "eicar.txt": (lambda: EICAR, OK),
-    "liar.zip": (samples.lying_zip, "corrupt_file too_complex"),
-    "quine.zip": (lambda: samples.nested_zip(9, b"core"), f"{OK} too_complex"),
+    "liar.zip": (archives.lying_zip, "corrupt_file too_complex"),
+    "quine.zip": (lambda: archives.nested_zip(9, b"core"), f"{OK} too_complex"),
 }
 
 

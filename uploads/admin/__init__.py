@@ -3,4 +3,4 @@
 from uploads.admin import error, job, node, pause, token, users
 from uploads.admin.site import site
 
-__all__ = ["error", "job", "node", "pause", "people", "site", "token"]
+__all__ = ["error", "job", "node", "pause", "site", "token", "users"]

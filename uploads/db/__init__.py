@@ -1,0 +1,1 @@
+"""What speaks SQL: group commit, hand-written statements, connections, SQLite."""

@@ -1,4 +1,4 @@
-"""Commits that are shared: requests that come together write in one transaction, each answered for itself.
+"""Group commit: requests that come together write in one transaction, each answered for itself.
 
 A commit that survives a power cut costs an fsync, and on SQLite the lock that only one writer has at a
 time, for which others ask again and again. So whoever gets to commit takes along all that wait behind it.
@@ -10,15 +10,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from uuid import UUID
 
 from django.db import connection, transaction
 
 from uploads.codes import Refused
-from uploads.jobs.queue import producer
 
 _MOST_TOGETHER = 64
 _T = TypeVar("_T")
+BeforeCommit = Callable[[Sequence[Any]], object]
 
 
 @dataclass(eq=False, slots=True)
@@ -27,7 +26,8 @@ class _Request:
 
     act: Callable[[], Any]
     moves: bool
-    wake: Sequence[UUID]
+    before_commit: BeforeCommit | None
+    keys: Sequence[Any]
     result: Any = None
     wrong: Exception | None = None
     decided: bool = False
@@ -38,14 +38,17 @@ _waiting_lock = threading.Lock()
 _committing = threading.Lock()
 
 
-def commit(act: Callable[[], _T], *, moves: bool, wake: Sequence[UUID] = ()) -> _T:
+def commit(
+    act: Callable[[], _T], *, moves: bool, before_commit: BeforeCommit | None = None, keys: Sequence[Any] = ()
+) -> _T:  # fmt: skip
     """Run `act` in a transaction and commit it, durably, perhaps in another thread; what it returned.
 
-    Jobs in `wake` are woken with it. Where it raises Refused this harms no other; anything else undoes
+    `before_commit` is called within the transaction, once for all that share it, with the `keys` of those that were
+    not refused. Where `act` raises Refused this harms no other; anything else undoes
     all that are committed together. With `moves` it changes rows that were there: what it has written is undone when it
     is refused, and on PostgreSQL, where two such could each wait for the other's rows, it commits alone.
     """
-    mine = _Request(act, moves, wake)
+    mine = _Request(act, moves, before_commit, keys)
     if moves and connection.vendor != "sqlite":
         _commit([mine])
     else:
@@ -73,8 +76,10 @@ def _commit(together: list[_Request]) -> None:
         with transaction.atomic():
             for one in together:
                 _run(one, alone=len(together) == 1)
-            if wake := [job_id for one in together if one.wrong is None for job_id in one.wake]:
-                producer.wake_all(wake)
+            for before_commit in {one.before_commit: None for one in together if one.before_commit}:
+                mine = [one for one in together if one.wrong is None and one.before_commit == before_commit]
+                if keys := [key for one in mine for key in one.keys]:
+                    before_commit(keys)
     except Exception as wrong:
         for one in together:
             one.wrong = one.wrong or wrong

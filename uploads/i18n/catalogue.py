@@ -27,11 +27,11 @@ ROOT = Path(settings.BASE_DIR)
 TOOLS = ("xgettext", "msgmerge", "msgfmt")
 # Who says sentences that reach an uploader.
 SPEAKERS = (
-    "codes.py", "processing", "jobs/lifecycle/submission.py", "jobs/lifecycle/permissions.py", "jobs/lifecycle/capacity.py", "jobs/resumable/concatenation.py",
-    "jobs/worker/failure_hook.py", "jobs/lifecycle/execution.py", "jobs/repair/rescue.py", "jobs/resumable/uploads.py", "jobs/worker/task.py", "intake", "api",
+    "codes.py", "processing", "jobs/lifecycle", "jobs/resumable", "jobs/repair/rescue.py",
+    "jobs/worker/failure_hook.py", "jobs/worker/task.py", "intake", "api",
 )  # fmt: skip
 REFUSALS = ("Refused", "Refusal", "problem")  # all that the API says, beside what describes it
-SILENT = ("registry.py", "sandbox.py", "verdict.py")  # these speak to operators
+SILENT = ("registry.py", "sandbox.py", "outcome.py")  # these speak to operators
 OPERATOR_ADVICE = 6  # of FailureCode's fields
 PIECES = ("progress", "_tell", "Inflated")  # calls whose texts are read too, though they are no sentences
 

@@ -18,7 +18,7 @@ from django.utils.http import parse_http_date
 
 from tests.api.conftest import by_session, by_token, problem_of
 from tests.api.tus_client import DATA, ROOT, ask, b64, create, head, patch, sha256
-from uploads.intake.tus import headers
+from uploads.intake.tus.headers import EXTENSIONS
 from uploads.jobs.lifecycle import execution
 from uploads.models import State, Transfer, UploadJob
 from uploads.storage import fence
@@ -410,7 +410,7 @@ def test_a_bad_token_is_refused() -> None:
 def test_what_is_supported_is_told_to_anybody() -> None:
     response = ask(Client(), "OPTIONS", ROOT, Tus_Resumable=None)
     assert response.status_code == 204
-    assert response["Tus-Extension"].split(",") == list(headers.EXTENSIONS)
+    assert response["Tus-Extension"].split(",") == list(EXTENSIONS)
     assert int(response["Tus-Max-Size"]) > 1 << 30
 
 

@@ -197,7 +197,7 @@ class TestBytesAreCommittedWhileTheNextAreRead:
             advance(job_id, generation, offset, length)
 
         monkeypatch.setattr(uploads, "advance", noted)
-        monkeypatch.setattr(spool, "COMMIT_BYTES", 1 << 17)
+        monkeypatch.setattr(append, "COMMIT_BYTES", 1 << 17)
         return seen
 
     def test_offsets_grow_step_by_step_and_the_whole_is_queued_with_its_digest(

@@ -23,7 +23,7 @@ def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def headers(given: dict[str, str]) -> HttpHeaders:
+def http(given: dict[str, str]) -> HttpHeaders:
     """As Django gives them."""
     names = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in given}
     names |= {"Content-Type": "CONTENT_TYPE", "Content-Length": "CONTENT_LENGTH"}
@@ -31,12 +31,12 @@ def headers(given: dict[str, str]) -> HttpHeaders:
 
 
 def creation(**given: str) -> Creation:
-    return headers.creation(headers({name.replace("_", "-"): value for name, value in given.items()}))
+    return headers.creation(http({name.replace("_", "-"): value for name, value in given.items()}))
 
 
 def patch(**given: str) -> Patch:
     sent = {"Upload-Offset": "0"} | OCTETS | {name.replace("_", "-"): value for name, value in given.items()}
-    return headers.patch(headers(sent))
+    return headers.patch(http(sent))
 
 
 def refusal(read: object, **given: str) -> str:
@@ -194,7 +194,7 @@ class TestPatch:
 
     def test_an_offset_is_needed(self) -> None:
         with pytest.raises(Refused) as refused:
-            headers.patch(headers(OCTETS))
+            headers.patch(http(OCTETS))
         assert refused.value.code == "invalid_request"
 
     @pytest.mark.parametrize("kind", ["", "text/plain", "application/octet-stream", "application/offset"])
@@ -228,5 +228,5 @@ class TestChecksum:
 def test_another_version_of_the_protocol_is_refused(version: str | None) -> None:
     given = {} if version is None else {"Tus-Resumable": version}
     with pytest.raises(Refused) as refused:
-        headers.check_version(headers(given))
+        headers.check_version(http(given))
     assert refused.value.status == 412

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from uploads.jobs.cluster import node, sentinel, supervisor
-from uploads.jobs.cluster.node import NodeIdentity
+from uploads.jobs.cluster import sentinel, supervisor
+from uploads.jobs.cluster.node import NodeIdentity, beat, register, sign_off
 from uploads.jobs.cluster.shared_state import Board
 from uploads.jobs.cluster.supervisor import Supervisor
 from uploads.linux import processes
@@ -77,20 +77,20 @@ class TestRelaxedDatabase:
 class TestNode:
     def test_it_is_registered_beats_and_signs_off(self) -> None:
         node = NodeIdentity(workers=3)
-        node.register(node)
+        register(node)
         row = Node.objects.get()
         assert (row.boot_id, row.pid_namespace) == (processes.boot_id(), processes.pid_namespace())
         assert (row.pid, row.workers, row.stopped_at) == (os.getpid(), 3, None)
-        node.beat(node, 2, "It hung.")
+        beat(node, 2, "It hung.")
         after = Node.objects.get()
         assert (after.restarts, after.note) == (2, "It hung.")
         assert after.beat_at >= row.beat_at
-        node.sign_off(node, "It hung.")
+        sign_off(node, "It hung.")
         assert Node.objects.get().stopped_at is not None
 
     def test_a_row_that_was_deleted_comes_back_with_the_next_beat(self) -> None:
         node = NodeIdentity()
-        node.beat(node, 0, "")
+        beat(node, 0, "")
         assert Node.objects.get().pk == node.id
 
 

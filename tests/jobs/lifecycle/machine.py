@@ -209,9 +209,9 @@ class Stage(RuleBasedStateMachine):
                 UploadJob.objects.running(attempt).filter(pk=job_id).update(lease_until=Now() - HOUR)
 
     def _sweep(self, *, pusher_is_new: bool) -> None:
-        rescue = rescue.Rescue(self.node.boot_id, self.node.pid_namespace)
+        looks = rescue.Rescue(self.node.boot_id, self.node.pid_namespace)
         late = set(UploadJob.objects.running().filter(lease_until__lt=Now()).values_list("pk", flat=True))
-        rescue.look(confirm=0)
+        looks.look(confirm=0)
         rescue.expired_leases()
         rescue.passed_deadlines()
         for (job_id, attempt), does in self.workers.items():

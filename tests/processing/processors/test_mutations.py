@@ -15,8 +15,7 @@ from tests.processing.processors import samples
 from tests.processing.processors.archive import samples as made
 from uploads.codes import FILES_OWN_FAULT
 from uploads.processing.base import ProcessingError, Processor
-from uploads.processing.processors import image, pdf
-from uploads.processing.processors.archive import processor
+from uploads.processing.processors import archive, image, pdf
 
 VALID: dict[str, tuple[Processor, Callable[[], bytes]]] = {
     "png": (image, lambda: samples.image("PNG")),
@@ -31,14 +30,14 @@ VALID: dict[str, tuple[Processor, Callable[[], bytes]]] = {
     "jpeg-2000": (image, lambda: samples.image("JPEG2000")),
     "pdf": (pdf, lambda: samples.pdf()),
     "locked-pdf": (pdf, lambda: samples.pdf(user_password=b"")),
-    "zip": (processor, lambda: made.zip_of()),
-    "half-locked-zip": (processor, lambda: made.encrypted_zip(plain=2)),
-    "nested-zip": (processor, lambda: made.nested_zip(2, made.zip_of())),
-    "zip-with-link": (processor, lambda: made.zip_with_link("a", "../b")),
-    "tar": (processor, lambda: made.tar_of({"x" * 300: b"long", **made.FILES})),
-    "tar.gz": (processor, lambda: made.tar_of(compression="gz")),
-    "tar.bz2": (processor, lambda: made.tar_of(compression="bz2")),
-    "tar.xz": (processor, lambda: made.tar_of(compression="xz")),
+    "zip": (archive, lambda: made.zip_of()),
+    "half-locked-zip": (archive, lambda: made.encrypted_zip(plain=2)),
+    "nested-zip": (archive, lambda: made.nested_zip(2, made.zip_of())),
+    "zip-with-link": (archive, lambda: made.zip_with_link("a", "../b")),
+    "tar": (archive, lambda: made.tar_of({"x" * 300: b"long", **made.FILES})),
+    "tar.gz": (archive, lambda: made.tar_of(compression="gz")),
+    "tar.bz2": (archive, lambda: made.tar_of(compression="bz2")),
+    "tar.xz": (archive, lambda: made.tar_of(compression="xz")),
 }
 
 NASTY = st.sampled_from(

@@ -1,0 +1,1 @@
+"""Django's SQLite backend with writers that take turns and a pool for web workers: `uploads.db.sqlite` as ENGINE."""

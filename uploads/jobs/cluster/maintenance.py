@@ -13,9 +13,8 @@ from itertools import cycle
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from uploads.jobs.cluster import node
 from uploads.jobs.cluster.hang import StallWatch
-from uploads.jobs.cluster.node import NodeIdentity
+from uploads.jobs.cluster.node import NodeIdentity, beat, sign_off
 from uploads.jobs.cluster.shared_state import Board
 from uploads.jobs.queue import producer
 from uploads.jobs.repair import cleanup, rescue, resumables
@@ -79,7 +78,7 @@ class Keeper:
         self._try(self._sign_off)
 
     def _beat(self) -> None:
-        node.beat(self.node, self.board.restarts.value, self.board.note)
+        beat(self.node, self.board.restarts.value, self.board.note)
 
     def _fast_rescue(self) -> None:
         _tell(self._rescue.look())
@@ -122,7 +121,7 @@ class Keeper:
         _tell(rescue.release_own(self.node.id))
 
     def _sign_off(self) -> None:
-        node.sign_off(self.node, self.board.note)
+        sign_off(self.node, self.board.note)
 
     def _try(self, step: Callable[[], None]) -> bool:
         """Do a step; whether it was done. A database, disk or broker that is away costs no more than that."""
@@ -166,8 +165,8 @@ def run(node: NodeIdentity, board: Board, judge: int) -> int:
 
 def sweep_once(*, dry_run: bool) -> list[Finding]:
     """One whole round by hand, as all supervisors together do it in time. Raises DatabaseError and others."""
-    rescue = rescue.Rescue(processes.boot_id(), processes.pid_namespace())
-    rescue.look(dry_run=dry_run)
+    dead_workers = rescue.Rescue(processes.boot_id(), processes.pid_namespace())
+    dead_workers.look(dry_run=dry_run)
     found: list[Finding] = [
         *rescue.expired_leases(dry_run=dry_run),
         *rescue.passed_deadlines(dry_run=dry_run),
@@ -184,7 +183,7 @@ def sweep_once(*, dry_run: bool) -> list[Finding]:
         found += cleanup.stray_files(prefix, dry_run=dry_run)
         found += cleanup.lost_artifacts(prefix, dry_run=dry_run)
     time.sleep(rescue.CONFIRM_SECONDS)
-    return rescue.look(dry_run=dry_run) + found
+    return dead_workers.look(dry_run=dry_run) + found
 
 
 def _tell(found: Iterable[Finding]) -> None:

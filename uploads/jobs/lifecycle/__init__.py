@@ -1,0 +1,1 @@
+"""What a job may become, and the only place that decides it."""

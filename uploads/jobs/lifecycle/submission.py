@@ -14,6 +14,7 @@ from uploads.db import clock, group_commit
 from uploads.db.insertion import Insertion
 from uploads.db.sql import dialect, key
 from uploads.jobs.lifecycle import capacity
+from uploads.jobs.queue import producer
 from uploads.models import State, UploadJob
 from uploads.processing.detection.by_name import guess_kind
 from uploads.telemetry.logs import get_logger
@@ -46,7 +47,7 @@ def land(file: Landed, *, also: Callable[[], object]) -> None:
         _move(file)
         also()
 
-    group_commit.commit(write, moves=True, wake=[file.job_id])
+    group_commit.commit(write, moves=True, before_commit=producer.wake_all, keys=[file.job_id])
     log.info("job.accepted", job=str(file.job_id), size=file.size, sha256=file.sha256)
 
 
@@ -75,7 +76,9 @@ def accept(
 
     # A row that was cancelled is found in mid-way: only then is there anything to undo.
     moves = any(file.opened for file in files)
-    group_commit.commit(write, moves=moves, wake=[file.job_id for file in files])
+    group_commit.commit(
+        write, moves=moves, before_commit=producer.wake_all, keys=[file.job_id for file in files]
+    )
     for file in files:
         log.info("job.accepted", job=str(file.job_id), size=file.size, sha256=file.sha256)
     if moves:

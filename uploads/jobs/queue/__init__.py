@@ -1,0 +1,1 @@
+"""Broker and messages: how a job wakes a worker."""

@@ -1,0 +1,1 @@
+"""What finds and mends lost work: rescue, cleanup, consistency."""

@@ -1,0 +1,1 @@
+"""Resumable uploads as rows: opened, taken over, moved on, joined, finished."""

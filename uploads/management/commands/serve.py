@@ -19,7 +19,7 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from uploads.db import connections
-from uploads.intake.server import idle_timeout
+from uploads.intake.server import idle_timeout as idle_timeouts
 from uploads.management.process import bind_forks, die_with
 from uploads.telemetry import metrics
 
@@ -90,7 +90,7 @@ def load_application() -> Callable[..., Any]:
     """What each web worker runs: ties it to Granian's main process, starts its watchdog, gives the app."""
     if _main_pid:  # 0 where the worker was spawned, not forked
         die_with(_main_pid)
-    idle_timeout.start(settings.UPLOADS_IDLE_TIMEOUT, settings.UPLOADS_MIN_RATE, port=settings.PORT)
+    idle_timeouts.start(settings.UPLOADS_IDLE_TIMEOUT, settings.UPLOADS_MIN_RATE, port=settings.PORT)
     connections.keep_wal()
     connections.pool()
     metrics.open_files()

@@ -1,0 +1,1 @@
+"""What a file is, from its content and its name."""

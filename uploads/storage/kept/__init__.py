@@ -1,0 +1,1 @@
+"""Whole files and what was made of them."""

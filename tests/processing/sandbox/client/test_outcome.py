@@ -9,8 +9,8 @@ import pytest
 
 from uploads.processing.base import MIB
 from uploads.processing.sandbox import protocol
-from uploads.processing.sandbox.client import outcome
 from uploads.processing.sandbox.client.outcome import Done, Failed, Stopped, Told
+from uploads.processing.sandbox.client.outcome import judge as judge_told
 
 END: dict[str, Any] = {
     "cause": "exited", "exit": 0, "stderr": "", "peak_memory_bytes": 1, "data_bytes": 0, "memory_bytes": 0,
@@ -26,7 +26,7 @@ def judge(*frames: tuple[bytes, Any], **end: object) -> Done | Failed | Stopped:
     told = Told()
     for kind, value in (*frames, (protocol.END, END | end)):
         told.take(kind, protocol.dump(value), lambda percent, note: None)
-    return outcome.judge(told, lambda declared, limit: ())
+    return judge_told(told, lambda declared, limit: ())
 
 
 def code(outcome: Done | Failed | Stopped) -> str:
@@ -102,7 +102,7 @@ def test_texts_of_a_child_are_cut_to_size() -> None:
 def test_a_stop_we_asked_for_is_no_failure_whatever_came_of_it() -> None:
     told = Told(stopping=True, ended=True, end=END | {"exit": -9})
 
-    assert isinstance(outcome.judge(told, lambda declared, limit: ()), Stopped)
+    assert isinstance(judge_told(told, lambda declared, limit: ()), Stopped)
 
 
 def test_a_disk_that_fails_while_taking_artifacts_over_is_a_fault_of_our_storage() -> None:
@@ -113,4 +113,4 @@ def test_a_disk_that_fails_while_taking_artifacts_over_is_a_fault_of_our_storage
     def full(declared: object, limit: int) -> tuple[()]:
         raise OSError(28, "No space left on device")
 
-    assert code(outcome.judge(told, full)) == "storage_unavailable"
+    assert code(judge_told(told, full)) == "storage_unavailable"

@@ -1,0 +1,1 @@
+"""What processors of several kinds use."""

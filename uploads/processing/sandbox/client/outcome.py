@@ -12,7 +12,7 @@ from typing import Any
 from uploads.codes import FAILURE_CODES
 from uploads.processing.base import ArtifactFile, Json
 from uploads.processing.sandbox import protocol
-from uploads.processing.sandbox.client import artifacts
+from uploads.processing.sandbox.client.artifacts import BadArtifact, TooMuchOutput, content_type
 
 # The share of its memory limit at which a dying process is taken to have died of it.
 NEAR = 0.8
@@ -102,7 +102,7 @@ class Told:
             if kind == protocol.KIND:
                 self.kind = {
                     "kind": _text(told, "kind", 40),
-                    "content_type": artifacts.content_type(told.get("content_type")),
+                    "content_type": content_type(told.get("content_type")),
                     "contradiction": _text(told, "contradiction", 500),
                 }
             elif kind == protocol.PROGRESS:
@@ -113,7 +113,7 @@ class Told:
                 self.elsewhere = True
             else:
                 self.failed = told
-        except (protocol.BadFrame, artifacts.BadArtifact):
+        except (protocol.BadFrame, BadArtifact):
             self.forged = True
 
 
@@ -156,9 +156,9 @@ def _finished(
         return _failed(told, usage, "processor_crashed", "It sent what no processor sends.")
     try:
         artifacts = gather(done.get("artifacts"), int(told.end["output_limit"]))
-    except artifacts.BadArtifact as error:
+    except BadArtifact as error:
         return _failed(told, usage, "processor_crashed", f"Artifacts: {error}.")
-    except artifacts.TooMuchOutput as error:
+    except TooMuchOutput as error:
         return _failed(told, usage, "too_complex", f"Artifacts: {error}.")
     except OSError as error:
         return _failed(told, usage, "storage_unavailable", f"Artifacts: {error}")

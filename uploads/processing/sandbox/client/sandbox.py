@@ -14,8 +14,8 @@ from pathlib import Path
 
 from uploads.processing.base import Json
 from uploads.processing.detection.by_name import guess_kind
-from uploads.processing.sandbox.client import artifacts, outcome
-from uploads.processing.sandbox.client.outcome import Done, Failed, Stopped, Usage
+from uploads.processing.sandbox.client import artifacts
+from uploads.processing.sandbox.client.outcome import Done, Failed, Stopped, Told, Usage, judge, lost
 from uploads.processing.sandbox.client.zygote import SandboxBroken, ZygoteGone, ZygoteProcess
 from uploads.processing.sandbox.isolation.mounts import restore
 
@@ -113,16 +113,16 @@ class Sandbox:
         try:
             owned = _owners(path, artifacts_dir)
             told = self._work(order, on_progress, stop_fd)
-            outcome = outcome.judge(told, partial(artifacts.gather, artifacts_dir))
+            outcome = judge(told, partial(artifacts.gather, artifacts_dir))
         except ZygoteGone as error:
             for place, before in owned.items():
                 restore(place, before)
             detail = f"The sandbox's own process is lost: {error}"
-            outcome = outcome.lost("processor_crashed", detail, time.monotonic() - began)
+            outcome = lost("processor_crashed", detail, time.monotonic() - began)
         except SandboxBroken as error:
-            outcome = outcome.lost("internal_error", str(error), time.monotonic() - began)
+            outcome = lost("internal_error", str(error), time.monotonic() - began)
         except _NoDirectory as error:
-            outcome = outcome.lost("storage_unavailable", str(error), time.monotonic() - began)
+            outcome = lost("storage_unavailable", str(error), time.monotonic() - began)
         finally:
             if not isinstance(outcome, Done):
                 artifacts.discard(artifacts_dir)
@@ -130,7 +130,7 @@ class Sandbox:
 
     def _work(
         self, order: dict[str, Json], on_progress: Callable[[float, str], None], stop_fd: int | None
-    ) -> outcome.Told:
+    ) -> Told:
         if not self._full.hello:
             self.start()
         light = self._light_kinds()

@@ -1,0 +1,1 @@
+"""The wall around a child: root file system, mounts, Landlock."""

@@ -1,0 +1,1 @@
+"""The process that forks a child for each file, and watches it."""

@@ -106,11 +106,11 @@ class Watch:
             self._kill()
             self._drain()
             written = self._written()
-            _, status, usage = os.wait4(self._child.pid, 0)
+            _, status, used = os.wait4(self._child.pid, 0)
             self._bury()
             for fd in (self._child.frames, self._child.errors, self._pidfd):
                 os.close(fd)
-        return self._end(status, usage, written)
+        return self._end(status, used, written)
 
     def _watch(self) -> None:
         poller = select.poll()
@@ -243,8 +243,8 @@ class Watch:
         me = os.getpid()
         return usage.all_but((me, self._child.init)) if self._child.init else usage.descendants(me)
 
-    def _end(self, status: int, usage: resource.struct_rusage, written: int) -> dict[str, Json]:
-        peak = usage.ru_maxrss * 1024
+    def _end(self, status: int, used: resource.struct_rusage, written: int) -> dict[str, Json]:
+        peak = used.ru_maxrss * 1024
         return {
             "cause": self._cause,
             "exit": os.waitstatus_to_exitcode(status),
@@ -255,7 +255,7 @@ class Watch:
             "memory_limit": self._limits.memory_bytes,
             "cpu_limit": self._limits.cpu_seconds,
             "output_limit": self._limits.output_bytes,
-            "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "cpu_seconds": used.ru_utime + used.ru_stime,
             "bytes_written": written,
             "wall_seconds": time.monotonic() - self._began,
         }

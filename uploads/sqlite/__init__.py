@@ -1,1 +1,0 @@
-"""Django's SQLite backend with writers that take turns and a pool for web workers: `uploads.sqlite` as ENGINE."""
