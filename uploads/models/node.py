@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+
+# A node beats every 5 s: three beats that did not come are a silence.
+BEAT_WITHIN = timedelta(seconds=15)
+
+
+class NodeQuerySet(models.QuerySet["Node"]):
+    """Nodes by how they are."""
+
+    def live(self) -> NodeQuerySet:
+        """Those that have not stopped and whose heart beat within BEAT_WITHIN, by the database's clock."""
+        return self.filter(stopped_at__isnull=True, beat_at__gte=Now() - BEAT_WITHIN)
 
 
 class Node(models.Model):
@@ -22,6 +35,8 @@ class Node(models.Model):
     stopped_at = models.DateTimeField(_("stopped"), null=True, blank=True)
     restarts = models.PositiveIntegerField(_("cluster restarts"), default=0)
     note = models.CharField(_("note"), max_length=300, blank=True, default="")
+
+    objects = NodeQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("node")

@@ -13,7 +13,6 @@ from django.utils import timezone
 
 from tests.factories import make_node
 from uploads.api.routes import health
-from uploads.jobs.cluster import node as nodes
 
 
 def checks(client: Client) -> tuple[int, dict[str, str]]:
@@ -75,7 +74,7 @@ def test_a_database_that_is_gone_is_said_without_its_address(monkeypatch: pytest
         raise OperationalError("no route to secret-host")
 
     monkeypatch.setattr(health, "connection", Gone())
-    monkeypatch.setattr(nodes, "live", gone)
+    monkeypatch.setattr(Node.objects, "live", gone)
     response = Client().get("/readyz")
     assert response.status_code == 503
     assert response.json()["checks"]["database"] == "The database does not answer."

@@ -27,8 +27,8 @@ class TestBells:
             [
                 sys.executable, "-c",
                 "import django, time; django.setup()\n"
-                "from uploads.jobs import wakeup\n"
-                "ear = wakeup.SocketEar(); print('listening', flush=True); time.sleep(60)",
+                "from uploads.jobs.queue import notify\n"
+                "ear = notify.SocketEar(); print('listening', flush=True); time.sleep(60)",
             ],
             env=os.environ | {"DJANGO_SETTINGS_MODULE": "project.settings", "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from uploads.jobs.cluster import node
+from uploads.models import Node
 from uploads.storage.fsync import StorageUnavailable
 from uploads.storage.kept import local
 from uploads.telemetry.logs import get_logger
@@ -52,7 +52,7 @@ def _storage() -> str:
 
 def _cluster() -> str:
     try:
-        live = node.live().exists()
+        live = Node.objects.live().exists()
     except (DatabaseError, InterfaceError):
         return "Unknown: the database does not answer."
     return "ok" if live else "No cluster has given a sign of life lately."

@@ -15,9 +15,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from uploads.jobs.cluster import node
 from uploads.jobs.queue import producer
-from uploads.models import ErrorRecord, Pause, State, UploadJob
+from uploads.models import ErrorRecord, Node, Pause, State, UploadJob
 from uploads.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -65,7 +64,7 @@ def _gauges() -> Iterator[Metric]:
     for kind in Pause.objects.values_list("kind", flat=True):
         paused.add_metric([kind], 1)
     yield paused
-    yield _gauge("wharfinger_nodes_live", "Clusters with a heartbeat.", node.live().count())
+    yield _gauge("wharfinger_nodes_live", "Clusters with a heartbeat.", Node.objects.live().count())
 
 
 def _gauge(name: str, what: str, value: float) -> Metric:

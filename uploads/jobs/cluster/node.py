@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass, field
-from datetime import timedelta
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from uploads.linux import processes
 from uploads.models import Node
-
-BEAT_WITHIN = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +46,3 @@ def beat(node: NodeIdentity, restarts: int, note: str) -> None:
 def sign_off(node: NodeIdentity, note: str) -> None:
     """Say that the node has stopped in order. Raises DatabaseError."""
     Node.objects.filter(pk=node.id).update(beat_at=Now(), stopped_at=Now(), note=note[:300])
-
-
-def live() -> QuerySet[Node]:
-    """The nodes that have not stopped and whose heart beat within BEAT_WITHIN, by the database's clock."""
-    return Node.objects.filter(stopped_at__isnull=True, beat_at__gte=Now() - BEAT_WITHIN)

@@ -14,8 +14,7 @@ from uuid import UUID
 
 from django.db.models import Sum
 
-from uploads.jobs.cluster import node
-from uploads.models import Attempt, UploadJob
+from uploads.models import Attempt, Node, UploadJob
 
 LENGTH = 1000  # places that are told; nobody plans by a later one
 LINE_SECONDS = 1.0  # how old an answer may be
@@ -94,7 +93,7 @@ def _measured() -> float | None:
 
     By what an attempt takes, and not by finished jobs a minute: those are few after a quiet hour.
     """
-    workers: int = node.live().aggregate(all=Sum("workers"))["all"] or 0
+    workers: int = Node.objects.live().aggregate(all=Sum("workers"))["all"] or 0
     latest = Attempt.objects.order_by("-pk").values_list("started_at", "finished_at")[:ATTEMPTS]
     took = [(end - start).total_seconds() for start, end in latest if end is not None]
     return sum(took) / len(took) / workers if took and workers else None

@@ -21,7 +21,6 @@ from uploads.models import Artifact, Attempt, ErrorRecord, Node, Outcome, State,
 from uploads.storage import parts, scan
 from uploads.storage.kept import local
 
-NODE_SILENCE = timedelta(seconds=15)
 MANY = 2_000  # rows read at a time
 ASLEEP = timedelta(seconds=2 * rescue.REWAKE_AFTER)
 
@@ -121,7 +120,7 @@ def _history() -> Iterator[Diagnosis]:
 
 
 def _nodes() -> Iterator[Diagnosis]:
-    alive = Node.objects.filter(beat_at__gte=Now() - NODE_SILENCE, stopped_at__isnull=True)
+    alive = Node.objects.live()
     waiting = UploadJob.objects.due().unpaused().count()
     if waiting and not alive.exists():
         yield Diagnosis(f"No cluster is alive and jobs are due ({waiting}): start `manage.py qcluster`.")

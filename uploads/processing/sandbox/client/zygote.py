@@ -21,7 +21,7 @@ from uploads.processing.sandbox.client import outcome
 # The zygote's program: its own sys.path, then its main function.
 BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
-    "from uploads.processing import forking; forking.hold_back(); "
+    "from uploads.processing.sandbox.zygote import fork; fork.hold_back(); "
     "from uploads.processing.sandbox.zygote.main import main; main(*map(int, sys.argv[1:]))"
 )
 START_SECONDS = 60.0
