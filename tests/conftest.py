@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.utils import translation
 
 from uploads.intake import admission
 from uploads.jobs.lifecycle import capacity, queue_position
@@ -22,6 +23,8 @@ def _nothing_remembered() -> None:
     capacity._uncounted = (0, 0.0, 0)
     admission._reserved.until = 0
     queue_position.forget()
+    # A thread keeps the language of its last request, as a web worker's does until the next.
+    translation.activate("en")
 
 
 @pytest.fixture

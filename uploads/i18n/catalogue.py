@@ -31,7 +31,13 @@ SPEAKERS = (
     "jobs/worker/failure_hook.py", "jobs/worker/task.py", "intake", "api",
 )  # fmt: skip
 REFUSALS = ("Refused", "Refusal", "problem")  # all that the API says, beside what describes it
-SILENT = ("registry.py", "sandbox.py", "outcome.py")  # these speak to operators
+SILENT = (
+    "registry.py",
+    "pauses.py",
+    "retry_policy.py",
+    "sandbox.py",
+    "outcome.py",
+)  # these speak to operators
 OPERATOR_ADVICE = 6  # of FailureCode's fields
 PIECES = ("progress", "_tell", "Inflated")  # calls whose texts are read too, though they are no sentences
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from tests.factories import make_node
 from uploads.api.routes import health
+from uploads.models import Node
 
 
 def checks(client: Client) -> tuple[int, dict[str, str]]:

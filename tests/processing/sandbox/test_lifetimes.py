@@ -22,7 +22,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from tests.processing.conftest import Bench, hostile_config
-from uploads.processing.sandbox import Sandbox
+from uploads.processing.sandbox.client.sandbox import Sandbox
 
 sandbox = Sandbox(hostile_config(), without=sys.argv[3:])
 sandbox.start()

@@ -1,7 +1,7 @@
 """The supervisor: keeps one cluster and one keeper running, until a stop signal ends all of it in order.
 
     supervisor           forks, watches, passes one stop on, reaps orphans; never touches the database
-    ├─ keeper            beats, sweeps, notices a hung cluster (keeper.py)
+    ├─ keeper            beats, sweeps, notices a hung cluster (maintenance.py)
     └─ cluster's main    leads a session: sentinel, pusher, monitor, workers with their sandboxes (cluster.py)
 
 Every descendant is tied to its parent, so that none outlives a supervisor that is killed.

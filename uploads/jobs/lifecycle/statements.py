@@ -1,4 +1,4 @@
-"""The rows of every attempt, in statements written by hand: begun, won, ended. Verbs are in lifecycle.py.
+"""The rows of every attempt, in statements written by hand: begun, won, ended. Verbs are in execution.py.
 
 Each is part of its caller's transaction. Building these few queries anew for each job would cost five times
 what the database does about them.

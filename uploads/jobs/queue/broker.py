@@ -1,6 +1,6 @@
 """Our broker for django-q2 (`broker_class`): quick, ordered by priority and due time, woken at the commit.
 
-What waits is in messages.py, how a pusher is woken in wakeup.py. There is no acknowledgement: a message
+What waits is in messages.py, how a pusher is woken in notify.py. There is no acknowledgement: a message
 is gone when it is taken, and the sweep wakes a job again whose message went with its taker.
 """
 

@@ -1,6 +1,6 @@
 """Which of the built-in kinds a file may be, from what is said of it before anybody has opened it.
 
-Good enough to pause a kind by; what the content is, detect.py finds in the sandbox.
+Good enough to pause a kind by; what the content is, content.py finds in the sandbox.
 """
 
 from __future__ import annotations

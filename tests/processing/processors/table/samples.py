@@ -47,7 +47,7 @@ _PEAK = """
 import json, sys
 from importlib import import_module
 from pathlib import Path
-from tests.processing.processors import samples_table
+from tests.processing.processors.table import samples as samples_table
 module, path, content_type, folder = sys.argv[1:]
 result = samples_table.run(import_module(module), Path(path), content_type, Path(folder))
 status = Path("/proc/self/status").read_text().split("VmHWM:")[1]

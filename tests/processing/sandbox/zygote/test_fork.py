@@ -7,8 +7,8 @@ import sys
 
 SCRIPT = """
 import os, sys
-from uploads.processing import forking
-forking.hold_back()
+from uploads.processing.sandbox.zygote import fork
+fork.hold_back()
 import random
 
 repaired = []
@@ -27,8 +27,8 @@ def tell():
     print(len(repaired), random.random())
     child(os.fork, lambda: print(len(repaired), random.random()))
 
-child(forking.fork, tell)
-child(forking.fork, tell)
+child(fork.fork, tell)
+child(fork.fork, tell)
 """
 
 
