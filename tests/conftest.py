@@ -23,7 +23,7 @@ def _nothing_remembered() -> None:
     capacity._uncounted = (0, 0.0, 0)
     admission._reserved.until = 0
     queue_position.forget()
-    # A thread keeps the language of its last request, as a web worker's does until the next.
+    # A language that an earlier test left active must not reach the next one.
     translation.activate("en")
 
 

@@ -45,6 +45,7 @@ def test_other_errors_keep_their_traceback(said: io.StringIO) -> None:
 
 def test_a_failed_attempt_is_not_told_twice(said: io.StringIO) -> None:
     logging.getLogger("django-q").error('Failed \'uploads.jobs.worker.task.work\' (b0f4) - {"job": "b0f4"}')
+    logging.getLogger("django-q").error('Failed \'uploads.jobs.worker.work\' (b0f4) - {"job": "b0f4"}')
     logging.getLogger("django-q").error("Failed 'math.sqrt' (mine) - domain error")
     [line] = [json.loads(line) for line in said.getvalue().splitlines()]
     assert "math.sqrt" in line["event"]

@@ -34,7 +34,9 @@ class WithoutFailures(logging.Filter):
     """Drops django-q2's line about a failed attempt: it holds a whole report, and ours says it in its own words."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("Failed 'uploads.jobs.worker.task.work'")
+        return not record.getMessage().startswith(
+            "Failed 'uploads.jobs.worker."
+        )  # the version before named .work
 
 
 def logging_config(level: str, format_name: str) -> dict[str, Any]:
